@@ -1,0 +1,46 @@
+# Two commands do everything: `make run` and `make test`. Both set up what they need first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint types suite lock clean
+
+run: .venv/run
+	@$(BIN)/python -m neonkit dev
+
+test: lint types suite
+
+lint: .venv/dev
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/lint-imports
+
+types: .venv/dev
+	$(BIN)/python -m mypy
+	$(BIN)/basedpyright
+
+suite: .venv/dev
+	$(BIN)/python -m pytest -n 2
+
+lock: .venv/dev
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url pyproject.toml --extra local --group build -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url pyproject.toml --extra testing --group dev -o requirements/dev.txt
+
+clean:
+	rm -rf .venv .neonkit
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "neonkit needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/run: .venv/bin/python requirements/run.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/bin/python requirements/dev.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ .venv/run

@@ -1,0 +1,21 @@
+"""The command `neonkit`: run a service, and find out what is wrong with its set-up."""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line.
+
+    Exit codes: 0 all is well; 1 something failed; 2 the command line or the configuration is
+    wrong, with one line on standard error that says what and the fix.
+    """
+    from neonkit.cli._commands import commands
+    from neonkit.errors import ConfigurationError
+
+    try:
+        commands()
+    except ConfigurationError as error:
+        sys.stderr.write(f"neonkit: {error}\n")
+        sys.exit(2)

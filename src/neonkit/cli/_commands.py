@@ -1,0 +1,103 @@
+"""The command line: names, options and help. What a command does is imported when it runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+commands = typer.Typer(
+    name="neonkit",
+    help="FastAPI and SQLModel on Neon: run a service, and find out what is wrong with it.",
+    epilog="The settings are variables of the environment, or lines of a file .env.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+App = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="APP",
+        help="module:attribute. Default: [tool.fastapi] entrypoint in pyproject.toml, else the "
+        "starter service.",
+        show_default=False,
+    ),
+]
+Host = Annotated[
+    str | None,
+    typer.Option(help="Address to listen on. Default: HOST, else 127.0.0.1.", show_default=False),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Port; 0 for a free one. Default: PORT, else 8000.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes. Default: WORKERS, else 1.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"neonkit {version('neonkit')}")
+        raise typer.Exit
+
+
+@commands.callback()
+def neonkit(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """FastAPI and SQLModel on Neon: run a service, and find out what is wrong with it."""
+
+
+@commands.command(epilog="\b\nExamples:\n  neonkit dev\n  neonkit dev notes:app --port 8080")
+def dev(app: App = None, host: Host = None, port: Port = None) -> None:
+    """Run an app while you write it: reload on change, a database of its own.
+
+    Where no database URL is set, an embedded PostgreSQL is started; it keeps its data in
+    .neonkit/postgres.
+    """
+    from neonkit.cli._dev import run
+
+    run(app, {"HOST": host, "PORT": port})
+
+
+@commands.command(
+    epilog="\b\nExamples:\n  neonkit serve\n  neonkit serve notes:app --host 0.0.0.0 --workers 4"
+)
+def serve(app: App = None, host: Host = None, port: Port = None, workers: Workers = None) -> None:
+    """Run an app in production.
+
+    SIGTERM drains: readiness says 503 at once, new requests are served for DRAIN_SECONDS more,
+    running ones finish.
+    """
+    from neonkit.cli._serve import run
+
+    sys.exit(run(app, {"HOST": host, "PORT": port, "WORKERS": workers}))
+
+
+@commands.command(epilog="\b\nExamples:\n  neonkit doctor\n  neonkit doctor --json")
+def doctor(*, json: Json = False) -> None:
+    """Say what is wrong with this configuration and connection, with the fix for each.
+
+    Exit code 0 if nothing failed, else 1.
+    """
+    from neonkit.cli._doctor import run
+
+    sys.exit(run(is_json=json))

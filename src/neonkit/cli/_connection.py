@@ -1,0 +1,254 @@
+"""One connection, step by step, so that a failure names the step: DNS, TCP, TLS, login."""
+
+import asyncio
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import AsyncIterator
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from neonkit.cli._checks import Check, ServerFacts
+from neonkit.db import FaultKind, PoolPolicy, TimeoutPolicy, create_engine, fault_of
+from neonkit.dsn import Dsn
+
+_STEP = 4.0  # seconds; four steps stay under 20
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL's protocol, "SSLRequest"
+
+_FACTS = text("""
+SELECT current_setting('server_version'), current_setting('server_version_num')::int,
+       current_setting('max_connections')::int,
+       current_setting('superuser_reserved_connections')::int
+       + coalesce(current_setting('reserved_connections', true), '0')::int,
+       current_setting('statement_timeout'), current_setting('lock_timeout'),
+       lower(U&'\\00C4') = U&'\\00E4'
+""")
+
+
+class Connection:
+    """Tries one address.
+
+    Args:
+        role: `traffic` or `migrations`; every check's name begins with it.
+        dsn: the address.
+        timeouts: as the service has them, so that the server shows the same ones.
+
+    Attributes:
+        facts: what the server said; `None` until the login has succeeded.
+    """
+
+    def __init__(self, role: str, dsn: Dsn, timeouts: TimeoutPolicy) -> None:
+        self.facts: ServerFacts | None = None
+        self._role = role
+        self._dsn = dsn
+        self._timeouts = TimeoutPolicy(_STEP, timeouts.statement, timeouts.lock, _STEP)
+
+    async def checks(self) -> AsyncIterator[Check]:
+        """Take the steps; the first that fails is the last."""
+        for step in (self._resolve, self._reach, self._encrypt, self._log_in):
+            try:
+                async with asyncio.timeout(_STEP + 0.5):
+                    check = await step()
+            except TimeoutError:
+                check = self._fail(
+                    step.__name__.strip("_"), f"no answer within {_STEP:g} s", _SILENCE
+                )
+            yield check
+            if check.status == "fail":
+                return
+
+    def _ok(self, step: str, what: str) -> Check:
+        return Check(f"{self._role}.{_NAMES[step]}", "ok", what)
+
+    def _fail(self, step: str, what: str, fix: str) -> Check:
+        return Check(f"{self._role}.{_NAMES[step]}", "fail", what, fix)
+
+    async def _resolve(self) -> Check:
+        host = self._dsn.host
+        try:
+            addresses = await _resolve(host)
+        except OSError:
+            return self._fail(
+                "resolve",
+                f"{host} has no address",
+                "copy the host again from Neon's console, and see whether this machine has a "
+                "working DNS",
+            )
+        return self._ok("resolve", f"{host} is {', '.join(addresses)}")
+
+    async def _reach(self) -> Check:
+        address = f"{self._dsn.host} port {self._dsn.port}"
+        try:
+            _, writer = await _open(self._dsn)
+        except ConnectionRefusedError:
+            return self._fail(
+                "reach",
+                f"{address} refuses connections",
+                "see whether the server runs, and whether the port is right (Neon's is 5432)",
+            )
+        except OSError as error:
+            return self._fail("reach", f"{address}: {error.strerror or 'no route'}", _SILENCE)
+        writer.close()
+        return self._ok("reach", f"{address} answers")
+
+    async def _encrypt(self) -> Check:
+        mode = self._dsn.sslmode
+        if mode == "disable":
+            return self._unsafe("sslmode=disable: nothing is encrypted", "sslmode=verify-full")
+        try:
+            is_encrypted = await _handshake(self._dsn)
+        except ssl.SSLCertVerificationError as error:
+            return self._fail(
+                "encrypt",
+                f"sslmode={mode}: the certificate does not hold: {error.verify_message}",
+                "name its authority with sslrootcert=FILE, or the host as the certificate does",
+            )
+        except (OSError, asyncio.IncompleteReadError):
+            return self._fail(
+                "encrypt",
+                "the server ended the connection during the TLS handshake",
+                "see whether host and port are those of a PostgreSQL server",
+            )
+        if is_encrypted:
+            return await self._judge_certificate()
+        if mode in {"prefer", "allow"}:
+            what = f"sslmode={mode}, and the server offers no TLS: nothing is encrypted"
+            return self._unsafe(what, "turn ssl on in the server")
+        return self._fail(
+            "encrypt",
+            f"sslmode={mode}, but the server offers no TLS",
+            "turn ssl on in the server; only on a network that you trust, sslmode=disable",
+        )
+
+    async def _judge_certificate(self) -> Check:
+        mode = self._dsn.sslmode
+        if _context(self._dsn).verify_mode is ssl.CERT_REQUIRED:
+            return self._ok("encrypt", f"encrypted, and the certificate holds (sslmode={mode})")
+        what = f"encrypted, but sslmode={mode} does not verify whose certificate it is"
+        strict = {**self._dsn.parameters, "sslmode": "verify-full"}
+        try:
+            await _handshake(self._dsn.replace(parameters=strict))
+        except (OSError, asyncio.IncompleteReadError):
+            return self._unsafe(what, "sslmode=verify-full, with sslrootcert=FILE")
+        return self._unsafe(what, "sslmode=verify-full: this certificate holds")
+
+    def _unsafe(self, what: str, fix: str) -> Check:
+        """What anybody on the path could abuse; nobody is where the server is this machine."""
+        if self._dsn.is_local:
+            return self._ok("encrypt", what)
+        return Check(f"{self._role}.{_NAMES['encrypt']}", "warn", what, fix)
+
+    async def _log_in(self) -> Check:
+        engine = create_engine(
+            self._dsn,
+            pool=PoolPolicy(size=1, overflow=0),
+            timeouts=self._timeouts,
+            application_name="neonkit doctor",
+        )
+        try:
+            self.facts = await _ask(engine)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault is None:
+                raise
+            return self._fail("log_in", *_explain(fault.kind, fault.sqlstate, error))
+        finally:
+            await engine.dispose()
+        return self._ok("log_in", f"{self._dsn.user} logs in to {self._dsn.database}")
+
+
+_NAMES = {"resolve": "dns", "reach": "tcp", "encrypt": "tls", "log_in": "login"}
+_SILENCE = (
+    "something between here and there drops the packets: a firewall, an IP allow list, a VPN; or "
+    "the host is the wrong one"
+)
+
+
+async def _resolve(host: str) -> list[str]:
+    """Look a name up, in a thread that nobody waits for when it hangs."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(addresses: list[str] | None, error: OSError | None) -> None:
+        if not answer.done():
+            answer.set_exception(error) if error else answer.set_result(addresses or [])
+
+    def look_up() -> None:
+        addresses, error = None, None
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        except OSError as caught:
+            error = caught
+        loop.call_soon_threadsafe(settle, addresses, error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    return await answer
+
+
+async def _open(dsn: Dsn) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(dsn.host, dsn.port)
+
+
+async def _handshake(dsn: Dsn) -> bool:
+    """Ask for TLS and shake hands.
+
+    Returns:
+        Whether the server offers it.
+    """
+    reader, writer = await _open(dsn)
+    try:
+        if dsn.parameters.get("sslnegotiation") != "direct":
+            writer.write(_SSL_REQUEST)
+            if await reader.readexactly(1) != b"S":
+                return False
+        await writer.start_tls(_context(dsn), server_hostname=dsn.host)
+        return True
+    finally:
+        writer.transport.abort()
+
+
+def _context(dsn: Dsn) -> ssl.SSLContext:
+    given = dsn.for_asyncpg()["ssl"]
+    if isinstance(given, ssl.SSLContext):
+        return given
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _ask(engine: AsyncEngine) -> ServerFacts:
+    autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+    async with autocommit.connect() as connection:
+        row = (await connection.execute(_FACTS)).one()
+    return ServerFacts(*row)
+
+
+def _explain(kind: FaultKind, sqlstate: str | None, error: Exception) -> tuple[str, str]:
+    """Say what a refused login means, and its fix; the server's words hold no password."""
+    said = _words_of(error)
+    if "password" in said.lower() or sqlstate in {"28P01", "28000"}:
+        return (
+            f"the server refuses the login: {said}",
+            "copy the connection string again from Neon's console, or reset the role's password",
+        )
+    if sqlstate == "3D000" or "does not exist" in said:
+        return f"the server refuses: {said}", "correct the name after the host in the URL"
+    if kind is FaultKind.TOO_MANY_CONNECTIONS:
+        return (
+            f"the server has no connection left: {said}",
+            "lower POOL_SIZE, MAX_OVERFLOW or WORKERS, use the pooled host, or end idle sessions",
+        )
+    if kind is FaultKind.MISCONFIGURED:
+        return f"the server refuses: {said}", "correct the URL as the server's words say"
+    return f"the login fails ({kind.value}): {said}", "see whether the server is healthy"
+
+
+def _words_of(error: BaseException) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    cause = (original and original.__cause__) or original
+    return str(cause).partition("\n")[0] or type(cause).__name__

@@ -1,0 +1,86 @@
+"""`neonkit doctor`: what is wrong with this configuration and connection, and the fix for each."""
+
+import asyncio
+import dataclasses
+import json
+
+import typer
+
+from neonkit.cli._checks import Check, check_server, check_settings
+from neonkit.cli._connection import Connection
+from neonkit.errors import ConfigurationError
+from neonkit.settings import Settings
+
+
+def run(*, is_json: bool) -> int:
+    """Check, and print what was found.
+
+    Returns:
+        The exit code: 1 where a check failed.
+    """
+    try:
+        settings = Settings()
+    except ConfigurationError as error:
+        values, checks = [], _refused(error)
+    else:
+        values, checks = settings.effective(), asyncio.run(_examine(settings))
+    has_failed = any(check.status == "fail" for check in checks)
+    if is_json:
+        typer.echo(_as_json(values, checks, has_failed=has_failed))
+    else:
+        typer.echo(_as_text(values, checks))
+    return 1 if has_failed else 0
+
+
+async def _examine(settings: Settings) -> list[Check]:
+    checks = list(check_settings(settings))
+    connections = [
+        Connection(role, dsn, settings.timeout_policy())
+        for role, dsn in (("traffic", settings.traffic_dsn), ("migrations", settings.direct_dsn))
+        if dsn is not None and (role == "traffic" or dsn != settings.traffic_dsn)
+    ]
+    for found in await asyncio.gather(*map(_all_of, connections)):
+        checks += found
+    for connection in connections[:1]:
+        if connection.facts is not None:
+            checks += check_server(settings, connection.facts)
+    return checks
+
+
+async def _all_of(connection: Connection) -> list[Check]:
+    return [check async for check in connection.checks()]
+
+
+def _refused(error: ConfigurationError) -> list[Check]:
+    """Split the settings' refusal into its problems, each of which says its fix."""
+    first, *problems = str(error).splitlines()
+    return [Check("settings", "fail", problem.strip()) for problem in problems or [first]]
+
+
+def _as_json(values: list[tuple[str, str, str]], checks: list[Check], *, has_failed: bool) -> str:
+    document = {
+        "ok": not has_failed,
+        "settings": [
+            {"name": name, "value": value, "source": source} for name, value, source in values
+        ],
+        "checks": [dataclasses.asdict(check) for check in checks],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _as_text(values: list[tuple[str, str, str]], checks: list[Check]) -> str:
+    lines = []
+    if values:
+        width = max(len(name) for name, _, _ in values)
+        lines += ["Settings"]
+        lines += [
+            f"  {name:<{width}}  {value or '-'}  ({source})" for name, value, source in values
+        ]
+        lines += [""]
+    width = max(len(check.name) for check in checks)
+    lines += ["Checks"]
+    for check in checks:
+        lines.append(f"  {check.status:<4}  {check.name:<{width}}  {check.what}")
+        if check.fix:
+            lines.append(f"        {'':<{width}}  → {check.fix}")
+    return "\n".join(lines)

@@ -1,0 +1,25 @@
+"""What a server process is told."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ServerPolicy:
+    """How a server process runs and ends; can be sent to another process.
+
+    Attributes:
+        app: as `module:attribute`.
+        drain_seconds: how long new requests are still served after the signal to end.
+        shutdown_timeout: seconds from that signal to the end of the process, at most.
+        trusted_proxies: whose `X-Forwarded-*` headers count.
+        log_level: `debug` to `critical`.
+        log_format: `json` or `console`.
+    """
+
+    app: str
+    drain_seconds: float
+    shutdown_timeout: float
+    trusted_proxies: tuple[str, ...]
+    log_level: str
+    log_format: Literal["json", "console"]

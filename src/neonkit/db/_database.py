@@ -1,0 +1,113 @@
+"""The one object that a process owns."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import MetaData, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from neonkit.db._asyncpg import Connector, Dialect, Probe
+from neonkit.db._ledger import keep_ledger
+from neonkit.db._pulse import Pulse
+from neonkit.db._sessions import lend, session_factory
+from neonkit.errors import ConfigurationError
+
+_CREATE_ALL_LOCK = 0x6E656F6E  # "neon": any number, the same in every process
+
+
+class Database:
+    """Sessions over one engine, for requests, scripts, tasks and sockets alike.
+
+    Args:
+        engine: from `create_engine`. The database owns it, and `close` disposes of it.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self._probe = Probe(_connector_of(engine))
+        keep_ledger(engine.sync_engine)
+        self._writers = session_factory(engine)
+        self._readers = session_factory(
+            engine.execution_options(postgresql_readonly=True), is_read_only=True
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def session(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """Lend a session for an `async with` block; nothing is sent before it is used.
+
+        Only the block commits. One that ends without an exception but with uncommitted work
+        is rolled back and raises `UncommittedError`.
+        """
+        return lend(self._writers)
+
+    def read_session(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """Lend a session that only reads: a flush is refused here, a write by the server."""
+        return lend(self._readers)
+
+    @asynccontextmanager
+    async def sandbox(self) -> AsyncIterator[AsyncConnection]:
+        """Bind every session of the block to one transaction that is rolled back after it.
+
+        A commit releases a savepoint. For tests: sessions of the block share a connection, so
+        they cannot run at the same time.
+        """
+        usual = self._writers, self._readers
+        async with self.engine.connect() as connection:
+            await connection.begin()
+            self._writers = session_factory(connection)
+            self._readers = session_factory(connection, is_read_only=True)
+            try:
+                yield connection
+            finally:
+                self._writers, self._readers = usual
+
+    @property
+    def pulse(self) -> Pulse:
+        """What traffic shows of the database's health."""
+        return _connector_of(self.engine).pulse
+
+    async def probe(self) -> None:
+        """Ask the database whether it is there, on a connection beside the pool.
+
+        One attempt; raises whatever goes wrong. Wrap it in `asyncio.timeout` to bound it.
+        """
+        await self._probe()
+
+    async def create_all(self, metadata: MetaData) -> None:
+        """Make the missing tables of `metadata`; safe from many processes at once.
+
+        For a quick start and for tests. It never changes a table that is there: migrations do.
+        """
+        async with self.engine.begin() as connection:
+            lock = text("SELECT pg_advisory_xact_lock(:key)")
+            await connection.execute(lock, {"key": _CREATE_ALL_LOCK})
+            await connection.run_sync(metadata.create_all)
+
+    async def close(self) -> None:
+        """Close every connection; sessions that are still lent lose theirs."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._probe.close())
+            group.create_task(self.engine.dispose())
+
+
+def _connector_of(engine: AsyncEngine) -> Connector:
+    dialect = engine.sync_engine.dialect
+    if not isinstance(dialect, Dialect):
+        raise ConfigurationError(
+            f"Database needs an engine made by neonkit.create_engine, not one for {engine.url!r}"
+        )
+    return dialect.connector

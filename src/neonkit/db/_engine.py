@@ -1,0 +1,75 @@
+"""One line for an app that exists: any Neon URL in, SQLAlchemy's `AsyncEngine` out."""
+
+from typing import Literal
+
+from sqlalchemy import URL
+from sqlalchemy.dialects import registry
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from neonkit.db._asyncpg import Connector
+from neonkit.db._policies import PoolPolicy, TimeoutPolicy
+from neonkit.db._pool import Pool, replace_stale
+from neonkit.dsn import Dsn
+
+registry.register("postgresql.neonkit_asyncpg", "neonkit.db._asyncpg", "Dialect")
+
+
+def create_engine(
+    url: str | Dsn,
+    *,
+    pool: PoolPolicy | None = None,
+    timeouts: TimeoutPolicy | None = None,
+    application_name: str | None = None,
+    pooler_tracks_statements: bool | Literal["auto"] = "auto",
+    echo: bool = False,
+) -> AsyncEngine:
+    """Make an engine for any Neon URL, pooled or direct, and for any other PostgreSQL.
+
+    Nothing is connected before the first statement. Values never appear in logs or errors.
+
+    Args:
+        url: as Neon's console prints it; `sslmode`, `channel_binding` and `options` included.
+        pool: how many connections, how long they idle; 15 and 240 s by default.
+        timeouts: bounds on connecting, statements and locks; 12, 5 and 2 s by default.
+        application_name: what `pg_stat_activity` shows, unless the URL names one.
+        pooler_tracks_statements: whether prepared statements survive behind a pooler; `auto`
+            knows Neon's, and asks the first connection otherwise.
+        echo: log each statement.
+
+    Raises:
+        UrlError: the URL is wrong; it says which part, and what it should look like.
+    """
+    dsn = url if isinstance(url, Dsn) else Dsn.parse(url)
+    if application_name and "application_name" not in dsn.parameters:
+        dsn = dsn.replace(parameters={**dsn.parameters, "application_name": application_name})
+    pool = pool or PoolPolicy()
+    connector = Connector(
+        dsn,
+        timeouts or TimeoutPolicy(),
+        tracks_statements=_tracks_statements(dsn, pooler_tracks_statements),
+    )
+    engine = create_async_engine(
+        URL.create(
+            "postgresql+neonkit_asyncpg",
+            username=dsn.user,
+            host=dsn.host,
+            port=dsn.port,
+            database=dsn.database,
+        ),
+        connector=connector,
+        poolclass=Pool,
+        pool_size=pool.capacity,
+        max_overflow=0,
+        pool_timeout=pool.timeout,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        echo=echo,
+    )
+    replace_stale(engine.sync_engine.pool, pool.recycle)  # type: ignore[arg-type]  # poolclass above
+    return engine
+
+
+def _tracks_statements(dsn: Dsn, said: bool | Literal["auto"]) -> bool | None:
+    if said != "auto":
+        return said
+    return True if dsn.is_neon else None

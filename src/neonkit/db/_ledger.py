@@ -1,0 +1,80 @@
+"""What a transaction has written so far: the ground for refusing to forget a commit."""
+
+import re
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine, event
+
+_LEDGER = "neonkit.ledger"
+_HARMLESS = ("SELECT", "SHOW", "SET", "LOCK TABLE", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
+_WRITING_CTE = re.compile(
+    r"\bAS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(\s*(?:INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE
+)
+
+
+class _TaggedCursor(Protocol):
+    command_tag: str | None
+
+
+def keep_ledger(engine: Engine) -> None:
+    """Note on each connection of `engine` which savepoint levels have written something.
+
+    A statement counts by the command tag that the server returned, and by a data-modifying CTE
+    in its text; a lock or a function alone does not.
+    """
+    event.listen(engine, "begin", _begin)
+    event.listen(engine, "savepoint", _savepoint)
+    event.listen(engine, "rollback_savepoint", _forget_level)
+    event.listen(engine, "release_savepoint", _merge_level)
+    event.listen(engine, "after_cursor_execute", _note)
+
+
+def depth_of(connection: Connection) -> int:
+    """How many levels (transaction and savepoints) are open on this connection."""
+    return len(_levels(connection))
+
+
+def has_written(connection: Connection, since: int) -> bool:
+    """Whether the level numbered `since` (from 1), or one inside it, has written."""
+    return any(_levels(connection)[since - 1 :])
+
+
+def _levels(connection: Connection) -> list[bool]:
+    levels: list[bool] = connection.info.setdefault(_LEDGER, [False])
+    return levels
+
+
+def _begin(connection: Connection) -> None:
+    connection.info[_LEDGER] = [False]
+
+
+def _savepoint(connection: Connection, _name: str) -> None:
+    _levels(connection).append(False)
+
+
+def _forget_level(connection: Connection, _name: str, _context: object) -> None:
+    _levels(connection).pop()
+
+
+def _merge_level(connection: Connection, _name: str, _context: object) -> None:
+    levels = _levels(connection)
+    wrote = levels.pop()
+    levels[-1] = levels[-1] or wrote
+
+
+def _note(
+    connection: Connection,
+    cursor: _TaggedCursor,
+    statement: str,
+    _parameters: object,
+    _context: object,
+    executemany: bool,
+) -> None:
+    if executemany or _is_write(cursor.command_tag or "", statement):
+        _levels(connection)[-1] = True
+
+
+def _is_write(tag: str, statement: str) -> bool:
+    if tag.startswith(_HARMLESS):
+        return tag.startswith("SELECT") and bool(_WRITING_CTE.search(statement))
+    return not tag.endswith(" 0")

@@ -1,0 +1,47 @@
+"""What is known of the request that a statement belongs to: its deadline, and what it spent."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass
+class Scope:
+    """One request, task or script, as the database room sees it.
+
+    Attributes:
+        deadline: when it must be over, on the monotonic clock; `None` for no bound.
+        seconds: time spent waiting for the database so far.
+    """
+
+    deadline: float | None = None
+    seconds: float = 0.0
+
+    def remaining(self) -> float | None:
+        """Seconds left until the deadline, never negative; `None` where there is no bound."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+_current: ContextVar[Scope | None] = ContextVar("neonkit.scope", default=None)
+
+
+def current_scope() -> Scope:
+    """The scope of the running task; one without a deadline where none was opened."""
+    return _current.get() or Scope()
+
+
+@contextmanager
+def open_scope(timeout: float | None = None) -> Iterator[Scope]:
+    """Make a scope current for the block, and for every task started inside it.
+
+    Args:
+        timeout: seconds until its deadline; `None` for no bound.
+    """
+    scope = Scope(None if timeout is None else time.monotonic() + timeout)
+    token = _current.set(scope)
+    try:
+        yield scope
+    finally:
+        _current.reset(token)

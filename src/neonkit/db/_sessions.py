@@ -1,0 +1,101 @@
+"""Sessions lent for one unit of work, and how they end."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
+from sqlalchemy.orm import SessionTransaction
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.orm.session import Session
+
+from neonkit.db._ledger import depth_of, has_written
+from neonkit.errors import ReadOnlySessionError, UncommittedError
+
+_STARTED = "neonkit.started"
+_READS_ONLY = "neonkit.reads_only"
+
+
+class _UnitOfWork(Session):
+    """SQLModel's session, which remembers where on each connection its own work began."""
+
+
+@event.listens_for(_UnitOfWork, "after_begin")
+def _remember_start(
+    session: Session, _transaction: SessionTransaction, connection: Connection
+) -> None:
+    session.info.setdefault(_STARTED, {}).setdefault(connection, depth_of(connection))
+
+
+@event.listens_for(_UnitOfWork, "after_transaction_end")
+def _forget_start(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(_STARTED, None)
+
+
+@event.listens_for(_UnitOfWork, "before_flush")
+def _refuse_flush(session: Session, _context: object, _instances: object) -> None:
+    if session.info.get(_READS_ONLY) and _has_changes(session):
+        raise ReadOnlySessionError
+
+
+def session_factory(
+    bind: AsyncEngine | AsyncConnection, *, is_read_only: bool = False
+) -> async_sessionmaker[AsyncSession]:
+    """Make the factory of the sessions that are lent.
+
+    Attributes stay loaded after a commit: the values that the server made came back with the
+    INSERT or UPDATE. On a connection that is inside a transaction already (in tests), a commit
+    releases a savepoint.
+
+    Args:
+        bind: an `AsyncEngine`, or an `AsyncConnection`.
+        is_read_only: refuse to flush.
+    """
+    return async_sessionmaker(
+        bind,
+        class_=AsyncSession,
+        sync_session_class=_UnitOfWork,
+        expire_on_commit=False,
+        join_transaction_mode="create_savepoint",
+        info={_READS_ONLY: is_read_only},
+    )
+
+
+@asynccontextmanager
+async def lend(factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+    """Lend a session for the block; what it leaves uncommitted is rolled back.
+
+    Closing is shielded: a cancelled block gives its connection back all the same.
+
+    Raises:
+        UncommittedError: the block ended without an exception, but with work that nobody
+            committed.
+    """
+    async with factory() as session:
+        yield session
+        refuse_uncommitted(session)
+
+
+def refuse_uncommitted(session: AsyncSession) -> None:
+    """Raise `UncommittedError` where the session holds rows that no commit has covered."""
+    sync = session.sync_session
+    if _has_changes(sync):
+        raise UncommittedError(_explain("objects were added, changed or deleted"))
+    started: dict[Connection, int] = sync.info.get(_STARTED, {})
+    if any(has_written(connection, since) for connection, since in started.items()):
+        raise UncommittedError(_explain("statements that write were executed"))
+
+
+def _has_changes(session: Session) -> bool:
+    return bool(
+        session.new or session.deleted or any(session.is_modified(row) for row in session.dirty)
+    )
+
+
+def _explain(what: str) -> str:
+    return (
+        f"the session ended without a commit after {what}; all of it was rolled back. "
+        "Add `await session.commit()` before the handler returns, or `await session.rollback()` "
+        "to drop the work on purpose."
+    )

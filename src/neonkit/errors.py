@@ -1,0 +1,228 @@
+"""The errors that neonkit raises, and that your code may raise.
+
+    NeonkitError
+    ├── ConfigurationError          start-up: a setting, a URL, a missing piece
+    │   └── UrlError                which part of a database URL is wrong
+    ├── UncommittedError            a session ended with work that nobody committed
+    ├── ReadOnlySessionError        a session that only reads was asked to write
+    └── ProblemError                a request that is answered with a problem document
+        ├── MalformedJsonError      the body is not one strict JSON document
+        ├── MalformedHeaderError    a header cannot be read
+        ├── PayloadTooLargeError    the body is longer than this service reads
+        ├── UnsupportedMediaTypeError the body is of a kind that is not taken here
+        ├── RequestTimeoutError     the body came too slowly
+        ├── UnauthorizedError       no credentials
+        ├── InvalidTokenError       credentials that do not hold
+        ├── InvalidCredentialsError a login or a current password that does not match
+        ├── ForbiddenError          the caller may not
+        ├── NotFoundError           missing, or not the caller's to see
+        ├── DuplicateError          a unique value is taken
+        ├── HasDependentsError      other rows still refer to it
+        ├── InvalidInputError       a rule of the database refuses the value
+        ├── RequestInvalidError     a parameter that this route cannot take
+        ├── InvalidCursorError      a cursor that does not belong to this list
+        ├── OverloadedError         no free database connection in time
+        ├── DatabaseUnavailableError the database is away; nothing was committed
+        ├── OutcomeUnknownError     the reply to a commit was lost
+        ├── ContentionError         other transactions kept winning
+        └── DeadlineError           the request or its statement ran out of time
+
+No HTTP lives here: the room `web` holds the one table that gives each a status.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class NeonkitError(Exception):
+    """The root of every error that neonkit raises on purpose."""
+
+
+class ConfigurationError(NeonkitError):
+    """Something about this process's set-up is wrong; the message says the fix."""
+
+
+class UrlError(ConfigurationError):
+    """A database URL that cannot be used.
+
+    Attributes:
+        part: the part at fault: `url`, `scheme`, `user`, `password`, `host`, `port`,
+            `database` or the name of a query parameter. Never holds a secret.
+    """
+
+    def __init__(self, part: str, message: str) -> None:
+        super().__init__(f"database URL: {part}: {message}")
+        self.part = part
+
+
+class UncommittedError(NeonkitError):
+    """A session ended without an exception, but with work that was not committed.
+
+    It has been rolled back. Commit in the handler, before it returns; whoever means to
+    throw the work away calls `session.rollback()`.
+    """
+
+
+class ReadOnlySessionError(NeonkitError):
+    """A reading session was asked to write. Take `SessionDep`, or `Database.session()`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this session only reads: take `SessionDep` (or `Database.session()`) to write"
+        )
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """One entry of a problem's `errors` list.
+
+    Attributes:
+        pointer: RFC 6901 from the place on, such as `/body/title`.
+        code: a stable word for programs, such as `duplicate`.
+        message: a sentence for people; never the rejected value.
+    """
+
+    pointer: str
+    code: str
+    message: str
+
+
+class ProblemError(NeonkitError):
+    """A request that ends in a problem document (RFC 9457).
+
+    Args:
+        detail: one sentence for the client; the class's own by default.
+        errors: which fields are at fault.
+    """
+
+    detail: ClassVar[str] = "The request cannot be answered."
+
+    def __init__(self, detail: str | None = None, *, errors: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(detail or self.detail)
+        self.errors = tuple(errors)
+
+
+class MalformedJsonError(ProblemError):
+    """The body is not one strict JSON document (RFC 8259, RFC 7493)."""
+
+    detail = "The body is not valid JSON."
+
+
+class MalformedHeaderError(ProblemError):
+    """A header that matters here cannot be read."""
+
+    detail = "A header is malformed."
+
+
+class PayloadTooLargeError(ProblemError):
+    """The body is longer than this service reads.
+
+    Args:
+        most_bytes: how long it may be.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"The body may have at most {most_bytes} bytes.")
+
+
+class UnsupportedMediaTypeError(ProblemError):
+    """The body's type, encoding or character set is not taken here."""
+
+    detail = "Send the body as application/json."
+
+
+class RequestTimeoutError(ProblemError):
+    """The body came too slowly."""
+
+    detail = "The request did not arrive in time."
+
+
+class UnauthorizedError(ProblemError):
+    """The request carries no credentials."""
+
+    detail = "This needs a bearer token: send `Authorization: Bearer …`."
+
+
+class InvalidTokenError(ProblemError):
+    """The token is malformed, expired, or its owner is gone or disabled."""
+
+    detail = "The token is not valid; sign in again."
+
+
+class InvalidCredentialsError(ProblemError):
+    """Name and password do not belong together."""
+
+    detail = "The username or the password is wrong."
+
+
+class ForbiddenError(ProblemError):
+    """The caller is known, and may not do this."""
+
+    detail = "You may not do this."
+
+
+class NotFoundError(ProblemError):
+    """There is no such thing, or none that the caller may see."""
+
+    detail = "There is no such resource."
+
+
+class DuplicateError(ProblemError):
+    """A value that must be unique is taken (SQLSTATE 23505 or 23P01)."""
+
+    detail = "This value is already taken."
+
+
+class HasDependentsError(ProblemError):
+    """Other rows still refer to this one (SQLSTATE 23503 on the referred side)."""
+
+    detail = "Other resources still belong to this one; remove them first."
+
+
+class InvalidInputError(ProblemError):
+    """A rule of the database refuses the value (SQLSTATE class 22, 23502, 23503, 23514)."""
+
+    detail = "The database refuses this value."
+
+
+class RequestInvalidError(ProblemError):
+    """A part of the request is well-formed, but nothing that this route can take."""
+
+    detail = "The request is not valid; `errors` names each field and its fault."
+
+
+class InvalidCursorError(ProblemError):
+    """A cursor that was not made here, was changed, or comes from another query."""
+
+    detail = "The cursor is not valid for this list; start again without one."
+
+
+class OverloadedError(ProblemError):
+    """Every database connection stayed busy for as long as this request may wait."""
+
+    detail = "The service is busy; try again shortly."
+
+
+class DatabaseUnavailableError(ProblemError):
+    """The database cannot be reached. Nothing was committed."""
+
+    detail = "The database is not available; nothing was changed. Try again shortly."
+
+
+class OutcomeUnknownError(ProblemError):
+    """The connection was lost while committing: the write may or may not be in effect."""
+
+    detail = "It is not known whether the write took effect; look before you repeat it."
+
+
+class ContentionError(ProblemError):
+    """Concurrent transactions got in the way (SQLSTATE 40001, 40P01, 55P03)."""
+
+    detail = "Other requests are changing the same data; try again shortly."
+
+
+class DeadlineError(ProblemError):
+    """The request, or one statement of it, ran out of time (SQLSTATE 57014)."""
+
+    detail = "The request took too long and was stopped; it had no effect."

@@ -1,0 +1,14 @@
+"""What rows and inputs are made of: bases, mixins and field types over SQLModel."""
+
+from neonkit.models._inputs import InputModel, PatchModel
+from neonkit.models._tables import TableModel, TimestampMixin, VersionMixin
+from neonkit.models._times import UtcDateTime
+
+__all__ = [
+    "InputModel",
+    "PatchModel",
+    "TableModel",
+    "TimestampMixin",
+    "UtcDateTime",
+    "VersionMixin",
+]

@@ -1,0 +1,106 @@
+"""Table classes: one naming convention, text enums, and relations that never load by surprise."""
+
+from enum import Enum
+from typing import Any, get_args
+
+import sqlalchemy
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from sqlalchemy.orm import declared_attr
+from sqlmodel import Field, SQLModel
+from sqlmodel.main import FieldInfoMetadata, RelationshipInfo
+
+from neonkit.models._times import UtcDateTime
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class TableModel(SQLModel):
+    """Base of table classes; declare them with `table=True`.
+
+    A table class does not validate, as in plain SQLModel: that is what `InputModel` is for.
+
+    * Constraints have names by one convention, so that a violation leads back to its field.
+    * Enums are stored as text, by value, with a CHECK: no type to migrate, none to look up.
+    * What the server makes comes back with the INSERT or UPDATE: no refresh.
+    * A relation that was not loaded raises when it is touched, instead of sending a query: load
+      it with `selectinload(User.posts)`.
+    """
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for relation in getattr(cls, "__sqlmodel_relationships__", {}).values():
+            _raise_when_not_loaded(relation)
+        for name, field in cls.__pydantic_fields__.items():
+            enum = _enum_in(field.annotation)
+            if enum is not None:
+                _set_column_type(field, _text_enum(name, enum))
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805  # SQLAlchemy's hook
+        arguments: dict[str, Any] = {"eager_defaults": True}
+        if issubclass(cls, VersionMixin):  # type: ignore[arg-type]  # a class, says SQLAlchemy
+            arguments["version_id_col"] = cls.__table__.c.version  # type: ignore[attr-defined]
+        return arguments
+
+
+class TimestampMixin(SQLModel):
+    """`created_at` and `updated_at`, both by the server's clock."""
+
+    created_at: UtcDateTime = Field(
+        default=None,
+        sa_column_kwargs={"server_default": sqlalchemy.func.now()},
+        nullable=False,
+    )
+    updated_at: UtcDateTime = Field(
+        default=None,
+        sa_column_kwargs={
+            "server_default": sqlalchemy.func.now(),
+            "onupdate": sqlalchemy.func.now(),
+        },
+        nullable=False,
+    )
+
+
+class VersionMixin(SQLModel):
+    """`version` counts a row's changes, from 1; a change of an outdated object is refused."""
+
+    version: int = Field(default=None, nullable=False)
+
+
+def _raise_when_not_loaded(relation: RelationshipInfo) -> None:
+    if relation.sa_relationship is None:
+        options = dict(relation.sa_relationship_kwargs or {})
+        relation.sa_relationship_kwargs = {"lazy": "raise_on_sql", **options}
+
+
+def _enum_in(annotation: object) -> type[Enum] | None:
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            return kind
+    return None
+
+
+def _text_enum(name: str, enum: type[Enum]) -> sqlalchemy.Enum:
+    return sqlalchemy.Enum(
+        enum,
+        name=name,
+        native_enum=False,
+        create_constraint=True,
+        values_callable=lambda members: [str(member.value) for member in members],
+    )
+
+
+def _set_column_type(field: FieldInfo, kind: sqlalchemy.Enum) -> None:
+    known = next((part for part in field.metadata if isinstance(part, FieldInfoMetadata)), None)
+    if known is None:
+        field.metadata.append(FieldInfoMetadata(sa_type=kind))
+    elif known.sa_type is PydanticUndefined:
+        known.sa_type = kind

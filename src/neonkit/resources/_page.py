@@ -1,0 +1,224 @@
+"""Pages: what a query string asks of a list, and the answer."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+from sqlalchemy import ColumnExpressionArgument, Result, Row
+from sqlalchemy import Select as AnySelect
+from sqlalchemy.orm import Session
+from sqlalchemy.util import LRUCache
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import Select, SelectOfScalar
+
+from neonkit.resources._cursor import CursorPolicy, decode_cursor, encode_cursor
+from neonkit.resources._order import Order, order_of
+from neonkit.resources._search import found_in, has_trigram
+from neonkit.resources._total import Total, figure_of, settle
+
+Item = TypeVar("Item")
+Items = TypeVarTuple("Items")
+
+_PROCESS_POLICY = CursorPolicy.random()
+_RENDERED: LRUCache[Any, str] = LRUCache(500)
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list.
+
+    Attributes:
+        items: the rows, in order.
+        next_cursor: what `cursor` continues with; `None` on the last page.
+        total: how many rows the whole list has, where that was asked for.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)  # a page of SQLAlchemy's rows
+
+    items: list[Item]
+    next_cursor: str | None
+    total: int | None
+
+
+class PageRequest(BaseModel):
+    """What a query string asks of a list.
+
+    Other parameters of the query are the route's own filters: refusing the unknown ones is left
+    to whoever sees them all.
+
+    Attributes:
+        limit: the most items of a page.
+        offset: how many rows to skip; deep offsets read what they skip, a cursor does not.
+        cursor: the `next_cursor` of the page before; never together with `offset`.
+        sort: keys by comma, a leading `-` for descending.
+        q: text to find, literally and without case.
+        total: whether to count.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    limit: int = Field(default=20, ge=1, le=100, description="The most items of a page.")
+    offset: int | None = Field(
+        default=None, ge=0, le=10_000, description="How many items to skip, instead of `cursor`."
+    )
+    cursor: str | None = Field(
+        default=None, description="The `next_cursor` of the page before, instead of `offset`."
+    )
+    sort: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Keys by comma, a leading `-` for descending: `-created_at,id`.",
+    )
+    q: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Text to find, literally and without case.",
+    )
+    total: Total = Field(default="none", description="Whether and how to count the whole list.")
+
+    _policy: CursorPolicy = _PROCESS_POLICY
+
+    @field_validator("q")
+    @classmethod
+    def _refuse_nul(cls, q: str | None) -> str | None:
+        if q is not None and "\0" in q:
+            raise PydanticCustomError("nul", "Text may not contain the character U+0000")
+        return q
+
+    @field_validator("cursor")
+    @classmethod
+    def _refuse_both(cls, cursor: str | None, info: ValidationInfo) -> str | None:
+        if cursor is not None and info.data.get("offset") is not None:
+            raise PydanticCustomError("cursor_and_offset", "Give a cursor or an offset, not both")
+        return cursor
+
+    def signed_by(self, policy: CursorPolicy) -> Self:
+        """The same request, whose cursors are read and written with these keys.
+
+        Without it the key is one that no other process knows, and that ends with this one.
+        """
+        copy = self.model_copy()
+        copy._policy = policy  # noqa: SLF001  # its own copy
+        return copy
+
+    @property
+    def policy(self) -> CursorPolicy:
+        """The keys that its cursors are read and written with."""
+        return self._policy
+
+
+@overload
+async def paginate(
+    session: AsyncSession,
+    statement: SelectOfScalar[Item],
+    page: PageRequest,
+    *,
+    sort: Sequence[ColumnExpressionArgument[Any]],
+    search: Sequence[ColumnExpressionArgument[Any]] = (),
+) -> Page[Item]: ...
+
+
+@overload
+async def paginate(
+    session: AsyncSession,
+    statement: Select[*Items],
+    page: PageRequest,
+    *,
+    sort: Sequence[ColumnExpressionArgument[Any]],
+    search: Sequence[ColumnExpressionArgument[Any]] = (),
+) -> Page[Row[*Items]]: ...
+
+
+async def paginate(
+    session: AsyncSession,
+    statement: AnySelect[*tuple[Any, ...]],
+    page: PageRequest,
+    *,
+    sort: Sequence[ColumnExpressionArgument[Any]],
+    search: Sequence[ColumnExpressionArgument[Any]] = (),
+) -> Page[Any]:
+    """Read one page of a statement, with its total if asked for, in one round trip.
+
+    Two more trips are the exception: an exact total of a page past the end is counted on its own,
+    and an estimate of a filtered list asks the planner. Rows that are inserted or deleted while
+    somebody pages by cursor make no other row appear twice or go missing.
+
+    Args:
+        session: what to read with.
+        statement: what to list: entities, columns or both, with its joins, filters and loader
+            options, without order or limit. A cursor is good for the same statement with the same
+            values only: filter by `func.now()`, not by a time that each request takes anew.
+        page: what the client asks.
+        sort: the columns that it may sort by, the first by default; `col(Post.id).desc()` is
+            descending where the client names no direction. A label names an expression.
+        search: the text columns in which `q` is found; `search_index` declares their index.
+
+    Returns:
+        the entities or values where the statement selects one thing, else rows.
+
+    Raises:
+        RequestInvalidError: a sort key off the list, or a `q` where nothing is searched.
+        InvalidCursorError: the cursor is not ours, or of another query.
+    """
+    order = order_of(statement, sort, page.sort)
+    matching = statement.order_by(None)
+    if page.q is not None:
+        matching = matching.where(found_in(search, page.q))
+    query = _fingerprint(matching, order)
+    figure = figure_of(matching, page.total)
+    window = _window(matching, order, page, query)
+    window = window.add_columns(*order.expressions, *([] if figure is None else [figure]))
+    result = await session.run_sync(Session.execute, window)
+    width = len(statement.column_descriptions)
+    items, rows = _read(result, width)
+    cursor = None
+    if len(rows) > page.limit:
+        last = rows[page.limit - 1][width : width + len(order.keys)]
+        cursor = encode_cursor(last, query, page.policy)
+    told = rows[0][-1] if rows and figure is not None else None
+    is_whole = not (rows or page.offset or page.cursor) and page.total == "exact"
+    total = None
+    if page.total != "none":
+        total = 0 if is_whole else await settle(session, matching, figure, told)
+    return Page.model_construct(items=items[: page.limit], next_cursor=cursor, total=total)
+
+
+def _fingerprint(statement: AnySelect[*tuple[Any, ...]], order: Order) -> bytes:
+    """What a cursor is bound to: the SQL, its values and the order, alike in every process."""
+    key = statement._generate_cache_key()  # noqa: SLF001  # as SQLAlchemy's caching examples do
+    if key is None:
+        compiled = statement.compile()
+        text = repr((str(compiled), sorted(compiled.params.items())))
+    else:
+        text = key.to_offline_string(_RENDERED, statement, {})
+    return sha256(f"{order}\n{text}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _window(
+    matching: AnySelect[*tuple[Any, ...]], order: Order, page: PageRequest, query: bytes
+) -> AnySelect[*tuple[Any, ...]]:
+    """The rows of the page, and one more where there is more."""
+    if page.cursor is not None:
+        values = decode_cursor(page.cursor, query, page.policy, order.types)
+        matching = matching.where(order.after(values))
+    if page.offset:
+        matching = matching.offset(page.offset)
+    return matching.order_by(*order.clauses(is_fenced=has_trigram(page.q))).limit(page.limit + 1)
+
+
+def _read(result: Result[*tuple[Any, ...]], width: int) -> tuple[list[Any], Sequence[Row[Any]]]:
+    """What the user selected, and the whole rows."""
+    if width == 1:
+        rows = result.unique().all()
+        return [row[0] for row in rows], rows
+    frozen = result.freeze()
+    return list(frozen().columns(*range(width))), frozen().all()

@@ -1,0 +1,93 @@
+"""How many rows a list has in all: counted, or estimated."""
+
+import json
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Select,
+    Table,
+    bindparam,
+    cast,
+    column,
+    func,
+    select,
+    table,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+Total = Literal["none", "exact", "estimated"]
+
+_QUOTING = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
+_CLASSES = table("pg_class", column("oid"), column("reltuples"), schema="pg_catalog")
+
+
+def figure_of(statement: Select[*tuple[Any, ...]], total: Total) -> ColumnElement[Any] | None:
+    """The total as a column of the page's own statement; `None` where that cannot be.
+
+    A scalar subselect is evaluated once, where a window would carry every row. The estimate is
+    what the last ANALYZE or VACUUM wrote down of the table, and -1 where there was none.
+    """
+    if total == "exact":
+        return select(func.count()).select_from(statement.subquery()).scalar_subquery()
+    if total == "estimated" and (whole := _whole_table(statement)) is not None:
+        name = cast(bindparam(None, _QUOTING.format_table(whole)), postgresql.REGCLASS)
+        return select(_CLASSES.c.reltuples).where(_CLASSES.c.oid == name).scalar_subquery()
+    return None
+
+
+async def settle(
+    session: AsyncSession,
+    statement: Select[*tuple[Any, ...]],
+    figure: ColumnElement[Any] | None,
+    told: float | None,
+) -> int:
+    """The total, where the page could not tell: it was empty, or nobody has analysed the table.
+
+    Args:
+        session: what to ask with, at most twice.
+        statement: the whole list.
+        figure: from `figure_of`.
+        told: what the page's rows say of it; `None` where it has no rows.
+    """
+    if told is None and figure is not None:
+        told = await session.scalar(select(figure))
+    if told is None or told < 0:
+        told = await _expected(session, statement)
+    return int(told)
+
+
+async def _expected(session: AsyncSession, statement: Select[*tuple[Any, ...]]) -> int:
+    """The number of rows that the planner expects; nothing is executed."""
+    result = await session.run_sync(Session.execute, _Explain(statement))
+    found = result.scalar_one()
+    plan = json.loads(found) if isinstance(found, str | bytes) else found
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+def _whole_table(statement: Select[*tuple[Any, ...]]) -> Table | None:
+    """The table that the statement selects all rows of, if it does."""
+    match statement.get_final_froms():
+        case [Table() as only]:
+            bare = select(*only.c).select_from(only)
+            return only if statement.with_only_columns(*only.c).compare(bare) else None
+        case _:
+            return None
+
+
+class _Explain(Executable, ClauseElement):
+    inherit_cache = False
+
+    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
+        self.statement = statement
+
+
+@compiles(_Explain)
+def _compile_explain(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"

@@ -1,0 +1,5 @@
+"""The environment, read once at the door, into the policies of the rooms below."""
+
+from neonkit.settings._settings import Settings
+
+__all__ = ["Settings"]

@@ -1,0 +1,157 @@
+"""The fixtures. A project's own fixture of the same name wins, as pytest's rules have it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    import httpx2
+    from fastapi import FastAPI
+    from sqlmodel.ext.asyncio.session import AsyncSession
+
+    from neonkit.db import Database
+    from neonkit.testing._databases import Databases, Loan
+    from neonkit.testing._live import LiveServer
+
+_NO_ENTRYPOINT = """\
+There is no app to test. Say in {file} where it is:
+
+    [tool.fastapi]
+    entrypoint = "main:app"
+
+or define a fixture `app` of your own that returns it."""
+
+_TOO_LATE = (
+    "`live_server` was asked for after the test's database had been chosen: take it as an argument "
+    "of the test or of a fixture, or mark the test `real_commits`."
+)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """What async tests and fixtures run on: asyncio, in one event loop for the whole run."""
+    return "asyncio"
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest) -> FastAPI:
+    """The app under test: `[tool.fastapi] entrypoint` of the project's pyproject.toml."""
+    from neonkit.testing._entrypoint import find_entrypoint
+
+    folder = request.config.rootpath
+    entrypoint = find_entrypoint(folder)
+    if entrypoint is None:
+        pytest.fail(_NO_ENTRYPOINT.format(file=folder / "pyproject.toml"), pytrace=False)
+    return entrypoint.load()
+
+
+@pytest.fixture
+async def client(
+    app: FastAPI, db: Database, _neonkit_live: LiveServer | None
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the running app, in this process; of the live server where there is one.
+
+    An exception that the app lets through is answered with 500, as in production.
+    """
+    import httpx2
+
+    from neonkit.testing._running import running
+
+    async with AsyncExitStack() as stack:
+        if _neonkit_live:
+            url = _neonkit_live.url
+            transport: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport(verify=False)
+        else:
+            url = "http://test"
+            asgi = await stack.enter_async_context(running(app, db))
+            transport = httpx2.ASGITransport(asgi, raise_app_exceptions=False)
+        yield await stack.enter_async_context(
+            httpx2.AsyncClient(transport=transport, base_url=url, trust_env=False)
+        )
+
+
+@pytest.fixture
+def db(_neonkit_loan: Loan) -> Database:
+    """The test's database, with the tables of all models.
+
+    All of its sessions, the app's too, are inside one transaction that is rolled back after the
+    test; a commit ends a savepoint. A test marked `real_commits`, or that asks for
+    `live_server`, has a database of its own instead.
+    """
+    return _neonkit_loan.database
+
+
+@pytest.fixture
+async def session(db: Database) -> AsyncIterator[AsyncSession]:
+    """A session of `db`. Work that the test leaves uncommitted in it is dropped."""
+    async with db.session() as session:
+        yield session
+        await session.rollback()
+
+
+@pytest.fixture
+def live_server(app: FastAPI, _neonkit_loan: Loan) -> Iterator[LiveServer]:
+    """The app behind a TCP port of this machine; `client` talks to it in the same test."""
+    from neonkit.testing._live import serving
+
+    if _neonkit_loan.clone is None:
+        pytest.fail(_TOO_LATE, pytrace=False)
+    with serving(app, _neonkit_loan.clone) as server:
+        yield server
+
+
+@pytest.fixture
+def _neonkit_live(request: pytest.FixtureRequest) -> LiveServer | None:
+    """The live server, for a test that asks for it."""
+    if "live_server" not in request.fixturenames:
+        return None
+    server: LiveServer = request.getfixturevalue("live_server")
+    return server
+
+
+@pytest.fixture
+async def _neonkit_loan(
+    request: pytest.FixtureRequest, _neonkit_databases: Databases, _neonkit_models: None
+) -> AsyncIterator[Loan]:
+    """The test's database: a turn in the shared one, or a clone."""
+    is_own = "live_server" in request.fixturenames or request.node.get_closest_marker(
+        "real_commits"
+    )
+    databases = _neonkit_databases
+    async with databases.clone() if is_own else databases.sandbox() as loan:
+        yield loan
+
+
+@pytest.fixture
+def _neonkit_models(request: pytest.FixtureRequest) -> None:
+    """Import the app, which declares the tables, before a database is given any."""
+    if "app" in request.fixturenames:
+        request.getfixturevalue("app")
+
+
+@pytest.fixture(scope="session")
+async def _neonkit_databases(
+    anyio_backend: object, pytestconfig: pytest.Config
+) -> AsyncIterator[Databases]:
+    """The run's databases, on `NEONKIT_TEST_URL`, else on the project's embedded server.
+
+    The URLs that the app goes by are never used: they may be anybody's.
+    """
+    from neonkit.dsn import Dsn
+    from neonkit.local import LocalServer
+    from neonkit.testing._databases import Databases
+
+    async with AsyncExitStack() as stack:
+        url = os.environ.get("NEONKIT_TEST_URL")
+        if not url:
+            folder = pytestconfig.rootpath / ".neonkit" / "test"
+            server = await LocalServer.start(folder, is_durable=False)
+            url = (await stack.enter_async_context(server)).url
+        databases = Databases(Dsn.parse(url), is_durable="NEONKIT_TEST_URL" in os.environ)
+        yield await stack.enter_async_context(databases)

@@ -1,0 +1,39 @@
+"""Hooks: what pytest must know before the first test. The fixtures are in `_fixtures`.
+
+Both modules are imported at the start of every pytest run of an environment that has neonkit,
+before coverage is measured: nothing heavy is imported outside of their functions.
+"""
+
+import os
+
+import pytest
+
+from neonkit.testing import _fixtures
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Add the fixtures and set `ENVIRONMENT=test`, before the project's first conftest.
+
+    The later of two plugins wins a fixture's name: now all installed ones are there (anyio has
+    an `anyio_backend` too), and whatever the project names in `pytest_plugins` is still to come.
+    """
+    early_config.pluginmanager.register(_fixtures, "neonkit.fixtures")
+    environment = pytest.MonkeyPatch()
+    early_config.add_cleanup(environment.undo)
+    if "ENVIRONMENT" not in os.environ:
+        environment.setenv("ENVIRONMENT", "test")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Run `async def test_…` on anyio's runner, without a word of configuration.
+
+    Where pytest-asyncio is installed, its modes are left alone: there an async test is anyio's
+    only if it asks for a fixture of ours. `--anyio-mode=strict` leaves every other test alone.
+    """
+    config.addinivalue_line(
+        "markers", "real_commits: give the test a database of its own, in which commits are real."
+    )
+    if config.option.anyio_mode is None and not config.pluginmanager.has_plugin("asyncio"):
+        config.option.anyio_mode = "auto"

@@ -1,0 +1,44 @@
+"""The one room that names FastAPI: install on an app, dependencies, problems, middleware."""
+
+from neonkit.web._install import (
+    add_docs,
+    add_health,
+    add_middleware,
+    add_problem,
+    add_problems,
+    install,
+    wrap_lifespan,
+)
+from neonkit.web._openapi import raises
+from neonkit.web._pages import PageDep
+from neonkit.web._requests import draining
+from neonkit.web._runtime import NotInstalledError, Runtime
+from neonkit.web._sessions import (
+    DatabaseDep,
+    ReadSessionDep,
+    SessionDep,
+    get_database,
+    get_read_session,
+    get_session,
+)
+
+__all__ = [
+    "DatabaseDep",
+    "NotInstalledError",
+    "PageDep",
+    "ReadSessionDep",
+    "Runtime",
+    "SessionDep",
+    "add_docs",
+    "add_health",
+    "add_middleware",
+    "add_problem",
+    "add_problems",
+    "draining",
+    "get_database",
+    "get_read_session",
+    "get_session",
+    "install",
+    "raises",
+    "wrap_lifespan",
+]

@@ -1,0 +1,118 @@
+"""What an installed app owns while it runs: its database, and the embedded server behind it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+from sqlmodel import SQLModel
+
+from neonkit.db import Database, create_engine, fault_of, open_scope
+from neonkit.dsn import Dsn
+from neonkit.errors import NeonkitError
+from neonkit.health import Readiness
+from neonkit.settings import Settings
+from neonkit.web._problems import TABLE, Problem
+
+_log = logging.getLogger("neonkit")
+
+_DATA = Path(".neonkit") / "postgres"
+_LONGEST_PAUSE = 5.0
+_PATIENCE_IN_DEVELOPMENT = 10.0
+
+
+class Runtime:
+    """The toolkit's state on one app, at `app.state.neonkit`.
+
+    Args:
+        settings: what the environment says.
+        database: a database of the caller's, which the app uses and does not close.
+
+    Attributes:
+        database: where requests go; `None` while the app is not running.
+        has_started: whether the first connection was made and the schema is in place.
+        problems: the app's table of errors and problems.
+        readiness: what `/health/ready` asks.
+    """
+
+    def __init__(self, settings: Settings, database: Database | None = None) -> None:
+        self.settings = settings
+        self.database = database
+        self.has_started = False
+        self.problems: dict[type[Exception], Problem] = dict(TABLE)
+        self.readiness: Readiness | None = None
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Own the database for the app's lifetime; connecting goes on in the background."""
+        async with AsyncExitStack() as stack:
+            given = self.database
+            database = given or await self._open(stack)
+            self.database = database
+            self.readiness = Readiness(
+                database.probe, database.pulse, is_passive=self.settings.sleeps_when_idle
+            )
+            boot = asyncio.create_task(self._boot(database))
+            stack.push_async_callback(_cancel, boot)
+            if not self.settings.is_production:
+                await asyncio.wait({boot}, timeout=_PATIENCE_IN_DEVELOPMENT)
+            try:
+                yield
+            finally:
+                self.has_started = False
+                self.database = given
+
+    async def _open(self, stack: AsyncExitStack) -> Database:
+        settings = self.settings
+        dsn = settings.traffic_dsn or await _embedded(stack)
+        engine = create_engine(
+            dsn,
+            pool=settings.pool_policy(),
+            timeouts=settings.timeout_policy(),
+            application_name=settings.app_name,
+            pooler_tracks_statements=settings.pooler_tracks_statements,
+            echo=settings.debug,
+        )
+        return await stack.enter_async_context(Database(engine))
+
+    async def _boot(self, database: Database) -> None:
+        """Connect, and make the tables in development; again and again until it works."""
+        pause = 0.1
+        while not self.has_started:
+            try:
+                with open_scope(self.settings.request_timeout):
+                    await self._prepare(database)
+                self.has_started = True
+            except Exception as error:  # noqa: BLE001  # said in the log and tried again
+                fault = fault_of(error)
+                what = fault.kind.value if fault else type(error).__name__
+                _log.warning("the database is not ready (%s); trying again", what)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _prepare(self, database: Database) -> None:
+        if self.settings.is_production:
+            await database.probe()
+        else:
+            await database.create_all(SQLModel.metadata)
+
+
+async def _embedded(stack: AsyncExitStack) -> Dsn:
+    from neonkit.local import LocalServer
+
+    server = await stack.enter_async_context(await LocalServer.start(_DATA))
+    return Dsn.parse(server.url)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+class NotInstalledError(NeonkitError):
+    """A dependency of neonkit was used on an app without it."""
+
+    def __init__(self) -> None:
+        super().__init__("this app has no neonkit: call `neonkit.install(app)` where it is made")

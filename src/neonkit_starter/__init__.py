@@ -1,0 +1,1 @@
+"""The starter service: users, posts, accounts and transfers."""

@@ -1,0 +1,9 @@
+"""What can be wrong with a user, beyond what the toolkit knows."""
+
+from neonkit.errors import ProblemError
+
+
+class WeakPasswordError(ProblemError):
+    """The password is too easy to guess."""
+
+    detail = "The password is too easy to guess."
