@@ -17,5 +17,11 @@ def main() -> None:
     try:
         commands()
     except ConfigurationError as error:
-        sys.stderr.write(f"neonkit: {error}\n")
+        sys.stderr.write(f"neonkit: {_on_one_line(str(error))}\n")
         sys.exit(2)
+
+
+def _on_one_line(text: str) -> str:
+    """Put the only problem of a list beside its heading; a longer list stays a list."""
+    heading, *problems = text.splitlines()
+    return f"{heading} {problems[0].strip()}" if len(problems) == 1 else text

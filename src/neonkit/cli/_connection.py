@@ -6,6 +6,8 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -14,8 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from neonkit.cli._checks import Check, ServerFacts
 from neonkit.db import FaultKind, PoolPolicy, TimeoutPolicy, create_engine, fault_of
 from neonkit.dsn import Dsn
+from neonkit.errors import UrlError
 
-_STEP = 4.0  # seconds; four steps stay under 20
+_STEP = 3.5  # seconds; three such steps and a login stay under 20
+_LOGIN = 7.0  # a compute may have to wake up
+_MARGIN = 0.25  # so that the driver's own deadline, which knows the cause, comes first
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL's protocol, "SSLRequest"
 
 _FACTS = text("""
@@ -44,27 +49,31 @@ class Connection:
         self.facts: ServerFacts | None = None
         self._role = role
         self._dsn = dsn
-        self._timeouts = TimeoutPolicy(_STEP, timeouts.statement, timeouts.lock, _STEP)
+        self._timeouts = replace(timeouts, connect=_LOGIN / 2, request=_LOGIN)
 
     async def checks(self) -> AsyncIterator[Check]:
         """Take the steps; the first that fails is the last."""
-        for step in (self._resolve, self._reach, self._encrypt, self._log_in):
+        steps = {
+            "dns": (self._resolve, _STEP),
+            "tcp": (self._reach, _STEP),
+            "tls": (self._encrypt, _STEP),
+            "login": (self._log_in, _LOGIN),
+        }
+        for name, (step, seconds) in steps.items():
             try:
-                async with asyncio.timeout(_STEP + 0.5):
+                async with asyncio.timeout(seconds + _MARGIN):
                     check = await step()
             except TimeoutError:
-                check = self._fail(
-                    step.__name__.strip("_"), f"no answer within {_STEP:g} s", _SILENCE
-                )
+                check = self._fail(name, f"no answer within {seconds:g} s", _SILENCE)
             yield check
             if check.status == "fail":
                 return
 
     def _ok(self, step: str, what: str) -> Check:
-        return Check(f"{self._role}.{_NAMES[step]}", "ok", what)
+        return Check(f"{self._role}.{step}", "ok", what)
 
     def _fail(self, step: str, what: str, fix: str) -> Check:
-        return Check(f"{self._role}.{_NAMES[step]}", "fail", what, fix)
+        return Check(f"{self._role}.{step}", "fail", what, fix)
 
     async def _resolve(self) -> Check:
         host = self._dsn.host
@@ -72,12 +81,12 @@ class Connection:
             addresses = await _resolve(host)
         except OSError:
             return self._fail(
-                "resolve",
+                "dns",
                 f"{host} has no address",
                 "copy the host again from Neon's console, and see whether this machine has a "
                 "working DNS",
             )
-        return self._ok("resolve", f"{host} is {', '.join(addresses)}")
+        return self._ok("dns", f"{host} is {', '.join(addresses)}")
 
     async def _reach(self) -> Check:
         address = f"{self._dsn.host} port {self._dsn.port}"
@@ -85,14 +94,14 @@ class Connection:
             _, writer = await _open(self._dsn)
         except ConnectionRefusedError:
             return self._fail(
-                "reach",
+                "tcp",
                 f"{address} refuses connections",
                 "see whether the server runs, and whether the port is right (Neon's is 5432)",
             )
         except OSError as error:
-            return self._fail("reach", f"{address}: {error.strerror or 'no route'}", _SILENCE)
+            return self._fail("tcp", f"{address}: {error.strerror or 'no route'}", _SILENCE)
         writer.close()
-        return self._ok("reach", f"{address} answers")
+        return self._ok("tcp", f"{address} answers")
 
     async def _encrypt(self) -> Check:
         mode = self._dsn.sslmode
@@ -100,25 +109,15 @@ class Connection:
             return self._unsafe("sslmode=disable: nothing is encrypted", "sslmode=verify-full")
         try:
             is_encrypted = await _handshake(self._dsn)
-        except ssl.SSLCertVerificationError as error:
-            return self._fail(
-                "encrypt",
-                f"sslmode={mode}: the certificate does not hold: {error.verify_message}",
-                "name its authority with sslrootcert=FILE, or the host as the certificate does",
-            )
-        except (OSError, asyncio.IncompleteReadError):
-            return self._fail(
-                "encrypt",
-                "the server ended the connection during the TLS handshake",
-                "see whether host and port are those of a PostgreSQL server",
-            )
+        except (UrlError, OSError, asyncio.IncompleteReadError) as error:
+            return self._fail("tls", *_explain_handshake(error))
         if is_encrypted:
             return await self._judge_certificate()
         if mode in {"prefer", "allow"}:
             what = f"sslmode={mode}, and the server offers no TLS: nothing is encrypted"
             return self._unsafe(what, "turn ssl on in the server")
         return self._fail(
-            "encrypt",
+            "tls",
             f"sslmode={mode}, but the server offers no TLS",
             "turn ssl on in the server; only on a network that you trust, sslmode=disable",
         )
@@ -126,7 +125,7 @@ class Connection:
     async def _judge_certificate(self) -> Check:
         mode = self._dsn.sslmode
         if _context(self._dsn).verify_mode is ssl.CERT_REQUIRED:
-            return self._ok("encrypt", f"encrypted, and the certificate holds (sslmode={mode})")
+            return self._ok("tls", f"encrypted, and the certificate holds (sslmode={mode})")
         what = f"encrypted, but sslmode={mode} does not verify whose certificate it is"
         strict = {**self._dsn.parameters, "sslmode": "verify-full"}
         try:
@@ -138,8 +137,8 @@ class Connection:
     def _unsafe(self, what: str, fix: str) -> Check:
         """What anybody on the path could abuse; nobody is where the server is this machine."""
         if self._dsn.is_local:
-            return self._ok("encrypt", what)
-        return Check(f"{self._role}.{_NAMES['encrypt']}", "warn", what, fix)
+            return self._ok("tls", what)
+        return Check(f"{self._role}.tls", "warn", what, fix)
 
     async def _log_in(self) -> Check:
         engine = create_engine(
@@ -154,13 +153,12 @@ class Connection:
             fault = fault_of(error)
             if fault is None:
                 raise
-            return self._fail("log_in", *_explain(fault.kind, fault.sqlstate, error))
+            return self._fail("login", *_explain(fault.kind, fault.sqlstate, error))
         finally:
             await engine.dispose()
-        return self._ok("log_in", f"{self._dsn.user} logs in to {self._dsn.database}")
+        return self._ok("login", f"{self._dsn.user} logs in to {self._dsn.database}")
 
 
-_NAMES = {"resolve": "dns", "reach": "tcp", "encrypt": "tls", "log_in": "login"}
 _SILENCE = (
     "something between here and there drops the packets: a firewall, an IP allow list, a VPN; or "
     "the host is the wrong one"
@@ -183,7 +181,8 @@ async def _resolve(host: str) -> list[str]:
             addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         except OSError as caught:
             error = caught
-        loop.call_soon_threadsafe(settle, addresses, error)
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, addresses, error)
 
     threading.Thread(target=look_up, daemon=True).start()
     return await answer
@@ -209,6 +208,20 @@ async def _handshake(dsn: Dsn) -> bool:
         return True
     finally:
         writer.transport.abort()
+
+
+def _explain_handshake(error: Exception) -> tuple[str, str]:
+    if isinstance(error, UrlError):
+        return str(error), "correct the URL"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate does not hold: {error.verify_message}",
+            "name its authority with sslrootcert=FILE, or the host as the certificate does",
+        )
+    return (
+        "the server ended the connection during the TLS handshake",
+        "see whether host and port are those of a PostgreSQL server",
+    )
 
 
 def _context(dsn: Dsn) -> ssl.SSLContext:

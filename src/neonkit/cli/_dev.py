@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,10 +36,8 @@ def run(app: str | None, options: Mapping[str, str | int | None]) -> None:
         ConfigurationError: a setting is wrong, the port is taken, or there is no PostgreSQL.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with suppress(KeyboardInterrupt):
         _run(app, options)
-    except KeyboardInterrupt:
-        pass
 
 
 def _run(app: str | None, options: Mapping[str, str | int | None]) -> None:

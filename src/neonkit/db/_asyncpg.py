@@ -35,8 +35,8 @@ _SERVER_SPEAKS_FIRST = 0.5  # seconds that the server's own timeout has to be th
 
 _READ_ONLY_TRANSACTION = "25006"
 _FACTS = """
-SELECT pg_backend_pid(), coalesce(current_schema(), ''), current_setting('default_transaction_isolation'),
-       current_setting('max_connections')::int
+SELECT pg_backend_pid(), coalesce(current_schema(), ''),
+       current_setting('default_transaction_isolation'), current_setting('max_connections')::int
 """
 
 

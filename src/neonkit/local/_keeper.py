@@ -46,7 +46,7 @@ def main() -> None:
     server_lock = os.open("server", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(server_lock, fcntl.LOCK_EX)
     users_lock = os.open("users", os.O_RDWR | os.O_CREAT, 0o600)
-    become = _identity(plan)
+    become = _identity()
     if not os.path.exists("data/PG_VERSION"):
         _initialise(plan, become)
     server = _start(plan, become)
@@ -64,7 +64,7 @@ def _end_with(server: Server) -> None:
         os._exit(0)
 
 
-def _identity(plan: Plan) -> Become | None:
+def _identity() -> Become | None:
     """How a child sheds root, which PostgreSQL refuses; `None` where there is nothing to shed."""
     if os.geteuid() != 0:
         return None

@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, field_validator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, field_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from sqlmodel import SQLModel
 
@@ -46,7 +46,7 @@ class PatchModel(InputModel):
 
     @classmethod
     def __get_pydantic_core_schema__(
-        cls, source: type[SQLModel], handler: GetCoreSchemaHandler
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         schema = handler(source)
         for field in _fields_of(handler.resolve_ref_schema(schema)).values():

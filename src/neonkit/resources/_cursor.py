@@ -132,10 +132,16 @@ def _write(value: object) -> object:
             return ["enum", value.name]
         case None | bool() | int() | float() | str():
             return value
-        case datetime() | date() | time():
-            return [type(value).__name__, value.isoformat()]
-        case Decimal() | UUID():
-            return [type(value).__name__.lower(), str(value)]
+        case datetime():  # a datetime is a date too
+            return ["datetime", value.isoformat()]
+        case date():
+            return ["date", value.isoformat()]
+        case time():
+            return ["time", value.isoformat()]
+        case Decimal():
+            return ["decimal", str(value)]
+        case UUID():
+            return ["uuid", str(value)]
         case _:
             raise TypeError(f"a list cannot be continued after a {type(value).__name__} sort key")
 

@@ -1,7 +1,6 @@
 """Pages: what a query string asks of a list, and the answer."""
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
 
 from pydantic import (
@@ -12,15 +11,15 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import PydanticCustomError
-from sqlalchemy import ColumnExpressionArgument, Result, Row
+from sqlalchemy import ColumnExpressionArgument, Row
 from sqlalchemy import Select as AnySelect
 from sqlalchemy.orm import Session
-from sqlalchemy.util import LRUCache
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import Select, SelectOfScalar
 
 from neonkit.resources._cursor import CursorPolicy, decode_cursor, encode_cursor
 from neonkit.resources._order import Order, order_of
+from neonkit.resources._query import fingerprint
 from neonkit.resources._search import found_in, has_trigram
 from neonkit.resources._total import Total, figure_of, settle
 
@@ -28,7 +27,6 @@ Item = TypeVar("Item")
 Items = TypeVarTuple("Items")
 
 _PROCESS_POLICY = CursorPolicy.random()
-_RENDERED: LRUCache[Any, str] = LRUCache(500)
 
 
 class Page(BaseModel, Generic[Item]):
@@ -173,13 +171,12 @@ async def paginate(
     matching = statement.order_by(None)
     if page.q is not None:
         matching = matching.where(found_in(search, page.q))
-    query = _fingerprint(matching, order)
+    query = fingerprint(matching, str(order))
     figure = figure_of(matching, page.total)
     window = _window(matching, order, page, query)
     window = window.add_columns(*order.expressions, *([] if figure is None else [figure]))
-    result = await session.run_sync(Session.execute, window)
     width = len(statement.column_descriptions)
-    items, rows = _read(result, width)
+    items, rows = await session.run_sync(_read, window, width)
     cursor = None
     if len(rows) > page.limit:
         last = rows[page.limit - 1][width : width + len(order.keys)]
@@ -190,17 +187,6 @@ async def paginate(
     if page.total != "none":
         total = 0 if is_whole else await settle(session, matching, figure, told)
     return Page.model_construct(items=items[: page.limit], next_cursor=cursor, total=total)
-
-
-def _fingerprint(statement: AnySelect[*tuple[Any, ...]], order: Order) -> bytes:
-    """What a cursor is bound to: the SQL, its values and the order, alike in every process."""
-    key = statement._generate_cache_key()  # noqa: SLF001  # as SQLAlchemy's caching examples do
-    if key is None:
-        compiled = statement.compile()
-        text = repr((str(compiled), sorted(compiled.params.items())))
-    else:
-        text = key.to_offline_string(_RENDERED, statement, {})
-    return sha256(f"{order}\n{text}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _window(
@@ -215,8 +201,12 @@ def _window(
     return matching.order_by(*order.clauses(is_fenced=has_trigram(page.q))).limit(page.limit + 1)
 
 
-def _read(result: Result[*tuple[Any, ...]], width: int) -> tuple[list[Any], Sequence[Row[Any]]]:
+def _read(
+    session: Session, window: AnySelect[*tuple[Any, ...]], width: int
+) -> tuple[list[Any], Sequence[Row[*tuple[Any, ...]]]]:
     """What the user selected, and the whole rows."""
+    # SQLModel's own `execute` is deprecated for its users, and its `exec` drops the further columns
+    result = Session.execute(session, window)
     if width == 1:
         rows = result.unique().all()
         return [row[0] for row in rows], rows

@@ -8,10 +8,10 @@ from sqlalchemy import (
     Executable,
     Select,
     Table,
-    bindparam,
     cast,
     column,
     func,
+    literal_column,
     select,
     table,
 )
@@ -22,9 +22,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from neonkit.resources._query import DIALECT, render
+
 Total = Literal["none", "exact", "estimated"]
 
-_QUOTING = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
 _CLASSES = table("pg_class", column("oid"), column("reltuples"), schema="pg_catalog")
 
 
@@ -37,7 +38,7 @@ def figure_of(statement: Select[*tuple[Any, ...]], total: Total) -> ColumnElemen
     if total == "exact":
         return select(func.count()).select_from(statement.subquery()).scalar_subquery()
     if total == "estimated" and (whole := _whole_table(statement)) is not None:
-        name = cast(bindparam(None, _QUOTING.format_table(whole)), postgresql.REGCLASS)
+        name = cast(DIALECT.identifier_preparer.format_table(whole), postgresql.REGCLASS)
         return select(_CLASSES.c.reltuples).where(_CLASSES.c.oid == name).scalar_subquery()
     return None
 
@@ -75,8 +76,9 @@ def _whole_table(statement: Select[*tuple[Any, ...]]) -> Table | None:
     """The table that the statement selects all rows of, if it does."""
     match statement.get_final_froms():
         case [Table() as only]:
-            bare = select(*only.c).select_from(only)
-            return only if statement.with_only_columns(*only.c).compare(bare) else None
+            one: ColumnElement[Any] = literal_column("1")
+            bare = statement.with_only_columns(one, maintain_column_froms=True)
+            return only if render(bare) == render(select(one).select_from(only)) else None
         case _:
             return None
 

@@ -227,6 +227,8 @@ class Settings(BaseSettings):
         admin = (self.first_admin_username, self.first_admin_email, self.first_admin_password)
         if any(admin) and not all(admin):
             problems.append("FIRST_ADMIN_USERNAME, _EMAIL and _PASSWORD: set all three, or none")
+        if self.database_driver == "psycopg":
+            problems.append("DATABASE_DRIVER: psycopg is not in this release; leave it out")
         if not self.is_production:
             return problems
         if self.traffic_dsn is None:

@@ -130,9 +130,13 @@ async def _neonkit_loan(
 
 @pytest.fixture
 def _neonkit_models(request: pytest.FixtureRequest) -> None:
-    """Import the app, which declares the tables, before a database is given any."""
+    """Import the app before the database is made, so that it has all tables from the start."""
+    from neonkit.testing._entrypoint import find_entrypoint
+
     if "app" in request.fixturenames:
         request.getfixturevalue("app")
+    elif entrypoint := find_entrypoint(request.config.rootpath):
+        entrypoint.load()
 
 
 @pytest.fixture(scope="session")

@@ -160,7 +160,8 @@ def _invalid_request(error: RequestValidationError, request_id: str) -> Response
 def _from_http_exception(error: HTTPException, request_id: str) -> Response:
     phrase = HTTPStatus(error.status_code).phrase
     slug = _BY_STATUS.get(error.status_code, re.sub(r"[^a-z0-9]+", "-", phrase.lower()).strip("-"))
-    detail = error.detail if isinstance(error.detail, str) else phrase
+    said: object = error.detail  # annotated as text, but FastAPI's subclass takes anything
+    detail = said if isinstance(said, str) else phrase
     return document(
         Problem(error.status_code, slug), detail, request_id, headers=error.headers or {}
     )

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import aliased, contains_eager, joinedload, registry, selectinload
 from sqlmodel import Field, Relationship, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from neonkit.errors import InvalidCursorError, RequestInvalidError
 from neonkit.resources import CursorPolicy, Page, PageRequest, paginate, search_index
@@ -93,21 +95,23 @@ def url() -> Iterator[str]:
     tools = Path(subprocess.check_output(["pg_config", "--bindir"], text=True).strip())
     folder = Path(tempfile.mkdtemp())
     # PostgreSQL refuses to run as root
-    user: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+    user = "nobody" if os.geteuid() == 0 else None
     if user:
-        shutil.chown(folder, "nobody")
+        shutil.chown(folder, user)
+
+    def run(tool: str, *arguments: str) -> None:
+        command = [str(tools / tool), "-D", str(folder / "data"), *arguments]
+        subprocess.run(command, cwd=folder, user=user, check=True, stdout=subprocess.DEVNULL)
+
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k '' -c fsync=off -c autovacuum=off"
-    initdb = [tools / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-N"]
-    control = [tools / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-w"]
-    run = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL} | user
-    subprocess.run([*initdb, "-E", "UTF8", "--locale=C.UTF-8"], **run)
+    run("initdb", "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C.UTF-8")
     try:
-        subprocess.run([*control, "-o", options, "start"], **run)
+        run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", options, "start")
         yield f"postgresql+asyncpg://postgres@127.0.0.1:{port}/postgres"
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], **run)
+        run("pg_ctl", "-w", "-m", "immediate", "stop")
         shutil.rmtree(folder)
 
 
@@ -257,12 +261,16 @@ _sorts = st.permutations(_keys).flatmap(
 @settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(rows=st.lists(_verses, max_size=25), sort=_sorts, seed=st.randoms(use_true_random=False))
+@given(
+    rows=st.lists(_verses, max_size=25),
+    sort=_sorts,
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+)
 async def test_paging_visits_every_row_once_and_in_order(
     engine: AsyncEngine,
     rows: list[dict[str, Any]],
     sort: tuple[list[str], list[str]],
-    seed: random.Random,
+    sizes: list[int],
 ) -> None:
     """Whatever ties, NULLs and directions there are, pages of any size join to the sorted list."""
     keys, signs = sort
@@ -281,8 +289,8 @@ async def test_paging_visits_every_row_once_and_in_order(
 
         found: list[int | None] = []
         cursor = None
-        while True:
-            page = PageRequest(limit=seed.randint(1, 9), cursor=cursor, sort=named)
+        for size in cycle(sizes):
+            page = PageRequest(limit=size, cursor=cursor, sort=named)
             part = await paginate(session, select(Verse), page, sort=menu)
             assert len(part.items) <= page.limit
             found += [verse.id for verse in part.items]
@@ -325,8 +333,11 @@ async def test_a_cursor_is_good_for_its_own_query_only(session: AsyncSession) ->
     policy = CursorPolicy((b"k" * 32,))
     first = await paginate(session, one, PageRequest(limit=1).signed_by(policy), sort=menu)
 
-    async def follow(statement: Any, policy: CursorPolicy = policy, **given: Any) -> Page[Any]:  # noqa: ANN401  # any query
-        page = PageRequest(cursor=first.next_cursor, **given).signed_by(policy)
+    async def follow(
+        statement: SelectOfScalar[Verse], policy: CursorPolicy = policy, **given: str
+    ) -> Page[Verse]:
+        asked = {"cursor": first.next_cursor, **given}
+        page = PageRequest.model_validate(asked).signed_by(policy)
         return await paginate(session, statement, page, sort=menu, search=search)
 
     assert len((await follow(one)).items) == 3
@@ -378,25 +389,13 @@ async def test_an_empty_page_has_a_total_too(session: AsyncSession) -> None:
 
 
 async def test_an_estimate_never_counts(session: AsyncSession) -> None:
-    """The table's own figure where nothing filters, in the same trip; else what the planner says."""
+    """The table's own figure where nothing filters, in the same trip; else the planner's."""
     sort, estimated = [col(Post.id)], PageRequest(limit=1, total="estimated")
     with recorded(session) as sent:
         whole = await paginate(session, select(Post), estimated, sort=sort)
         trips = len(sent)
         filtered = await paginate(
             session, select(Post).where(col(Post.author_id) == 7), estimated, sort=sort
-        )
-        grouped = (
-            await paginate(
-                session,
-                select(Post.author_id, func.max(Post.id).label("newest")).group_by(
-                    col(Post.author_id)
-                ),
-                estimated,
-                sort=[func.max(Post.id).label("newest")],
-            )
-            if False
-            else None
         )
     unknown = await paginate(session, select(Untouched), estimated, sort=[col(Untouched.id)])
     past = PageRequest(offset=10_000, total="estimated")
@@ -405,7 +404,6 @@ async def test_an_estimate_never_counts(session: AsyncSession) -> None:
     assert (whole.total, trips) == (ROWS, 1)
     assert filtered.total is not None
     assert 50 <= filtered.total <= 200
-    assert grouped is None
     assert unknown.total is not None
     assert empty.total is not None
     assert empty.total <= 10

@@ -1,0 +1,194 @@
+"""The command as people start it: a process with its own folder, environment and port."""
+
+import asyncio
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+from neonkit.local import LocalServer
+
+PATIENCE = 30.0
+SECRET_KEY = "nB2xk0dJr7Qe5sVw9zLtYh3mUaGc8fPiRo6E1KXW"
+
+APP = '''
+import asyncio, os, time
+from fastapi import FastAPI
+import neonkit
+
+app = FastAPI()
+neonkit.install(app)
+
+@app.get("/pid")
+async def pid() -> int:
+    return os.getpid()
+
+@app.get("/slow")
+async def slow(seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+@app.get("/stuck")
+async def stuck(seconds: float) -> None:
+    time.sleep(seconds)
+'''
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over TCP."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    def json(self) -> object:
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Service:
+    """A running `neonkit serve` or `neonkit dev`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    _port: int | None = field(default=None)
+
+    @property
+    def text(self) -> str:
+        """All that it has printed."""
+        return self.log.read_text()
+
+    @property
+    def port(self) -> int:
+        """Where it listens; waits until it says so."""
+        if self._port is None:
+            self.wait_for(r"serving on http://")
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", self.text)
+            assert found is not None
+            self._port = int(found[1])
+        return self._port
+
+    def wait_for(self, pattern: str, count: int = 1) -> None:
+        """Wait until it has printed something, so many times."""
+        deadline = time.monotonic() + PATIENCE
+        while len(re.findall(pattern, self.text)) < count:
+            has_time = time.monotonic() < deadline
+            assert has_time and self.process.poll() is None, self.text
+            time.sleep(0.02)
+
+    def get(self, path: str) -> Answer:
+        """Send one request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def is_ready(self) -> bool:
+        """Whether a balancer would send traffic."""
+        return self.get("/health/ready").status == 200
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def end(self) -> int:
+        """Wait for the exit code."""
+        return self.process.wait(PATIENCE)
+
+
+Launch = Callable[..., Service]
+
+
+def environment(given: dict[str, str]) -> dict[str, str]:
+    """A process environment with nothing of the developer's own settings in it."""
+    kept = {name: os.environ[name] for name in ("HOME", "PATH", "PYTHONPATH") if name in os.environ}
+    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **given}
+
+
+def run(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Run a command to its end: exit code, standard output, standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "neonkit", *arguments],
+        cwd=cwd,
+        env=environment(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and not a zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    """Whether a condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of these tests' own."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = asyncio.run(LocalServer.start(folder, is_durable=False))
+    yield server.url
+    asyncio.run(server.stop())
+
+
+@pytest.fixture
+def production(server_url: str) -> dict[str, str]:
+    """What a production service must be told."""
+    return {"NEON_DATABASE_URL": server_url, "SECRET_KEY": SECRET_KEY}
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Start commands in a folder that holds `notes.py`; whatever still runs is killed."""
+    (tmp_path / "notes.py").write_text(APP)
+    services: list[Service] = []
+
+    def start(*arguments: str, env: dict[str, str]) -> Service:
+        log = tmp_path / f"log{len(services)}"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "neonkit", *arguments, "--port", "0"],
+                cwd=tmp_path,
+                env=environment(env),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        services.append(Service(process, log))
+        return services[-1]
+
+    yield start
+    for service in services:
+        service.process.kill()
+        service.process.wait()
