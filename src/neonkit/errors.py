@@ -5,6 +5,7 @@
     │   └── UrlError                which part of a database URL is wrong
     ├── UncommittedError            a session ended with work that nobody committed
     ├── ReadOnlySessionError        a session that only reads was asked to write
+    ├── RelationNotLoadedError      a relation was touched that its query did not load
     └── ProblemError                a request that is answered with a problem document
         ├── MalformedJsonError      the body is not one strict JSON document
         ├── MalformedHeaderError    a header cannot be read
@@ -70,6 +71,20 @@ class ReadOnlySessionError(NeonkitError):
     def __init__(self) -> None:
         super().__init__(
             "this session only reads: take `SessionDep` (or `Database.session()`) to write"
+        )
+
+
+class RelationNotLoadedError(NeonkitError):
+    """A relation was touched that the query did not load.
+
+    Args:
+        relation: such as `User.posts`.
+    """
+
+    def __init__(self, relation: str) -> None:
+        super().__init__(
+            f"{relation} was not loaded: add `.options(selectinload({relation}))` to the "
+            "statement that reads the row"
         )
 
 

@@ -21,7 +21,7 @@ from neonkit.local import LocalServer
 PATIENCE = 30.0
 SECRET_KEY = "nB2xk0dJr7Qe5sVw9zLtYh3mUaGc8fPiRo6E1KXW"
 
-APP = '''
+APP = """
 import asyncio, os, time
 from fastapi import FastAPI
 import neonkit
@@ -41,7 +41,7 @@ async def slow(seconds: float) -> int:
 @app.get("/stuck")
 async def stuck(seconds: float) -> None:
     time.sleep(seconds)
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,15 @@ class Answer:
     def json(self) -> object:
         """The body, parsed."""
         return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    output: str
+    error: str
 
 
 @dataclass
@@ -84,8 +93,8 @@ class Service:
         """Wait until it has printed something, so many times."""
         deadline = time.monotonic() + PATIENCE
         while len(re.findall(pattern, self.text)) < count:
-            has_time = time.monotonic() < deadline
-            assert has_time and self.process.poll() is None, self.text
+            assert time.monotonic() < deadline, self.text
+            assert self.process.poll() is None, self.text
             time.sleep(0.02)
 
     def get(self, path: str) -> Answer:
@@ -102,55 +111,60 @@ class Service:
         """Whether a balancer would send traffic."""
         return self.get("/health/ready").status == 200
 
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition comes true."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.02)
+
     def terminate(self) -> None:
         """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
+
+    def workers(self) -> set[int]:
+        """The processes that it has started and that still run."""
+        return workers_of(self.process.pid)
+
+    def alive(self, pids: set[int]) -> set[int]:
+        """Which of these processes still run."""
+        return {pid for pid in pids if is_running(pid)}
 
     def end(self) -> int:
         """Wait for the exit code."""
         return self.process.wait(PATIENCE)
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and not a zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def workers_of(pid: int) -> set[int]:
+    """The server processes that a process has started and that still run."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in children if b"spawn_main" in _command_of(child)}
+
+
+def _command_of(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
 Launch = Callable[..., Service]
+Run = Callable[..., Done]
 
 
 def environment(given: dict[str, str]) -> dict[str, str]:
     """A process environment with nothing of the developer's own settings in it."""
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "PYTHONPATH") if name in os.environ}
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **given}
-
-
-def run(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """Run a command to its end: exit code, standard output, standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "neonkit", *arguments],
-        cwd=cwd,
-        env=environment(env or {}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there, and not a zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Whether a condition comes true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @pytest.fixture(scope="session")
@@ -192,3 +206,23 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     for service in services:
         service.process.kill()
         service.process.wait()
+
+
+@pytest.fixture
+def run_neonkit(tmp_path: Path) -> Run:
+    """Run a command to its end, in a folder that holds `notes.py`."""
+    (tmp_path / "notes.py").write_text(APP)
+
+    def run(*arguments: str, env: dict[str, str] | None = None) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "neonkit", *arguments],
+            cwd=tmp_path,
+            env=environment(env or {}),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -289,7 +289,7 @@ async def test_paging_visits_every_row_once_and_in_order(
 
         found: list[int | None] = []
         cursor = None
-        for size in cycle(sizes):
+        for size in islice(cycle(sizes), len(rows) + 1):
             page = PageRequest(limit=size, cursor=cursor, sort=named)
             part = await paginate(session, select(Verse), page, sort=menu)
             assert len(part.items) <= page.limit
@@ -308,7 +308,7 @@ async def test_rows_that_come_and_go_disturb_no_other_row(session: AsyncSession)
     stayed = set((await session.exec(select(Verse.id))).all())
     seen: list[int | None] = []
     page = PageRequest(limit=7, sort="-rank")
-    while True:
+    for _ in range(100):
         part = await paginate(session, select(Verse), page, sort=[col(Verse.rank)])
         seen += [verse.id for verse in part.items]
         if part.next_cursor is None:
@@ -450,7 +450,7 @@ async def test_rows_of_an_outer_join_are_paged_with_their_nulls(session: AsyncSe
     wanted = [("a", 0), ("a", 1), ("a", 2), ("b", None)]
     for sort, expected in (("rank", wanted), ("-rank", [wanted[3], *wanted[2::-1]])):
         rows, cursor = [], None
-        while True:
+        for _ in range(9):
             page = PageRequest(limit=1, sort=sort, cursor=cursor, total="exact")
             part = await paginate(session, pairs, page, sort=[col(Verse.rank)])
             assert part.total == 4

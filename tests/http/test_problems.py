@@ -6,6 +6,7 @@ import pytest
 from fastapi import Body, FastAPI, HTTPException
 from httpx2 import AsyncClient
 from sqlalchemy import text
+from sqlmodel import Field
 
 import neonkit
 from neonkit import InputModel, SessionDep, Settings
@@ -27,7 +28,7 @@ class Order(InputModel):
     """What is ordered."""
 
     item: str
-    count: int
+    count: int = Field(le=1_000_000)
 
 
 @pytest.fixture

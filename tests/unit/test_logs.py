@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neonkit.observe import ConsoleFormatter, JsonFormatter, configure_logging
+from neonkit.observe import ConsoleFormatter, JsonFormatter, _logs, configure_logging
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -29,7 +29,7 @@ def _record(message: str, *args: object, **extra: object) -> logging.LogRecord:
 def _logging_restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    levels = {n: logging.getLogger(n).level for n in ("sqlalchemy", "uvicorn.error", "watchfiles")}
+    levels = {name: logging.getLogger(name).level for name in _logs._CHATTY}
     yield
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers

@@ -198,13 +198,14 @@ async def _handshake(dsn: Dsn) -> bool:
     Returns:
         Whether the server offers it.
     """
+    context = _context(dsn)
     reader, writer = await _open(dsn)
     try:
         if dsn.parameters.get("sslnegotiation") != "direct":
             writer.write(_SSL_REQUEST)
             if await reader.readexactly(1) != b"S":
                 return False
-        await writer.start_tls(_context(dsn), server_hostname=dsn.host)
+        await writer.start_tls(context, server_hostname=dsn.host)
         return True
     finally:
         writer.transport.abort()

@@ -93,14 +93,15 @@ def _reload(policy: ServerPolicy, listener: socket.socket) -> None:
     ChangeReload(config, target=partial(_serve, policy), sockets=[listener]).run()
 
 
-def _serve(policy: ServerPolicy, sockets: list[socket.socket]) -> None:
+def _serve(policy: ServerPolicy, sockets: list[socket.socket] | None) -> None:
     """Serve in a process of its own, until the next change."""
+    (listener,) = sockets or ()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this one
     from neonkit.cli._server import run_server
 
-    ready = partial(announce, address_of(sockets[0]), 1)
+    ready = partial(announce, address_of(listener), 1)
     try:
-        has_ended_well = run_server(policy, sockets[0], ready)
+        has_ended_well = run_server(policy, listener, ready)
     except ConfigurationError as error:
         sys.stderr.write(f"neonkit: {error}\n")
         has_ended_well = False

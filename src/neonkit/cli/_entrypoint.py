@@ -39,14 +39,18 @@ def find_target(app: str | None, folder: Path) -> str:
 
 def _declared(pyproject: Path) -> str | None:
     try:
-        tools = tomllib.loads(pyproject.read_text("utf-8")).get("tool", {})
+        document = tomllib.loads(pyproject.read_text("utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{pyproject.name} cannot be read: {error}") from None
-    entrypoint = tools.get("fastapi", {}).get("entrypoint")
-    if entrypoint is None or isinstance(entrypoint, str):
-        return entrypoint
+    value: object = document
+    for name in ("tool", "fastapi", "entrypoint"):
+        value = value.get(name, {}) if isinstance(value, dict) else None
+    if value == {}:
+        return None
+    if isinstance(value, str):
+        return value
     raise ConfigurationError(
         f"{pyproject.name}: [tool.fastapi] entrypoint must be a string, such as 'notes:app'"
     )

@@ -102,7 +102,7 @@ class Workers:
         process.start()
         self._running.add(process)
         sender.close()
-        return process, receiver
+        return process, receiver  # pyright: ignore[reportReturnType]  # Windows has another one
 
     async def _has_started(self, channel: Connection, *, is_first: bool) -> bool:
         """Wait for the worker's only message: `None` once it serves, or why it will not."""

@@ -49,6 +49,7 @@ def main() -> None:
     become = _identity()
     if not os.path.exists("data/PG_VERSION"):
         _initialise(plan, become)
+    _forget_dead_server()
     server = _start(plan, become)
     signal.signal(signal.SIGCHLD, lambda *_: _end_with(server))
     _wait_until_ready(server)
@@ -144,6 +145,26 @@ def _initialise(plan: Plan, become: Become | None) -> None:
     os.rename("data.new", "data")
 
 
+def _forget_dead_server() -> None:
+    # PostgreSQL takes any process with the number in this file for its predecessor: one that was
+    # killed and that nobody reaped, or a stranger that got the number since
+    try:
+        with open("data/postmaster.pid") as file:
+            pid = int(file.readline())
+        is_stale = not _is_server(pid)
+    except (FileNotFoundError, ValueError):
+        return
+    if is_stale and sys.platform == "linux":
+        os.unlink("data/postmaster.pid")
+
+
+def _is_server(pid: int) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd") == os.path.realpath("data")
+    except OSError:
+        return False
+
+
 def _start(plan: Plan, become: Become | None) -> Server:
     log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     return subprocess.Popen(
@@ -157,7 +178,7 @@ def _start(plan: Plan, become: Become | None) -> Server:
 
 def _wait_until_ready(server: Server) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
+    while server.poll() is None and time.monotonic() < deadline:
         try:
             with open("data/postmaster.pid") as file:
                 lines = file.read().splitlines()
@@ -166,8 +187,10 @@ def _wait_until_ready(server: Server) -> None:
         if lines[:1] == [str(server.pid)] and [line.strip() for line in lines[7:]] == ["ready"]:
             return
         time.sleep(0.002)
+    if server.poll() is not None:
+        _fail("")
     _stop(server)
-    _fail("it was not ready in time")
+    _fail(f"it was not ready within {_START_SECONDS} s")
 
 
 def _stop(server: Server) -> None:

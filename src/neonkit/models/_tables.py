@@ -10,6 +10,7 @@ from sqlalchemy.orm import declared_attr
 from sqlmodel import Field, SQLModel
 from sqlmodel.main import FieldInfoMetadata, RelationshipInfo
 
+from neonkit.models._relations import NEVER_BY_SURPRISE
 from neonkit.models._times import UtcDateTime
 
 SQLModel.metadata.naming_convention = {
@@ -29,8 +30,8 @@ class TableModel(SQLModel):
     * Constraints have names by one convention, so that a violation leads back to its field.
     * Enums are stored as text, by value, with a CHECK: no type to migrate, none to look up.
     * What the server makes comes back with the INSERT or UPDATE: no refresh.
-    * A relation that was not loaded raises when it is touched, instead of sending a query: load
-      it with `selectinload(User.posts)`.
+    * A relation that was not loaded raises `RelationNotLoadedError` when it is touched, instead of
+      sending a query; load it with `selectinload(User.posts)`.
     """
 
     @classmethod
@@ -78,7 +79,7 @@ class VersionMixin(SQLModel):
 def _raise_when_not_loaded(relation: RelationshipInfo) -> None:
     if relation.sa_relationship is None:
         options = dict(relation.sa_relationship_kwargs or {})
-        relation.sa_relationship_kwargs = {"lazy": "raise_on_sql", **options}
+        relation.sa_relationship_kwargs = {"lazy": NEVER_BY_SURPRISE, **options}
 
 
 def _enum_in(annotation: object) -> type[Enum] | None:

@@ -28,7 +28,8 @@ _PASSWORD = re.compile(
 
 _COLOURS = MappingProxyType({"warning": "33", "error": "31", "critical": "1;31", "debug": "2"})
 
-_CHATTY = ("sqlalchemy", "uvicorn.error", "watchfiles")
+# SQLAlchemy names a logger after the class it speaks for: our subclass of its pool is in neonkit.db
+_CHATTY = ("sqlalchemy", "neonkit.db", "uvicorn.error", "watchfiles")
 
 
 class JsonFormatter(logging.Formatter):
@@ -91,9 +92,9 @@ def configure_logging(level: str, format: Literal["json", "console"]) -> None:  
     """Send every logger of the process to standard error, in one format.
 
     Replaces the handlers of the root logger and of uvicorn's; calling it again is harmless.
-    Below `debug`, uvicorn and SQLAlchemy are heard from `warning` on only: the service says
-    itself what they would. SQLAlchemy stays there at `debug` too, because its own debug lines
-    hold the values of rows.
+    uvicorn and SQLAlchemy are heard from `warning` on only, whatever the level: the service says
+    itself what they would, and SQLAlchemy's debug lines hold the values of rows. `echo` of an
+    engine is not affected.
 
     Args:
         level: `debug`, `info`, `warning`, `error` or `critical`, in any case.

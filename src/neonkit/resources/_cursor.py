@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from secrets import token_bytes
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from neonkit.errors import ConfigurationError, InvalidCursorError
@@ -21,12 +21,12 @@ _PURPOSE = b"neonkit.cursor.1\0"
 
 KeyValue = None | bool | int | float | str | datetime | date | time | Decimal | UUID | Enum
 
-_READERS: dict[str, Callable[[str], KeyValue]] = {
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "time": time.fromisoformat,
-    "decimal": Decimal,
-    "uuid": UUID,
+_CODECS: dict[str, tuple[type, Callable[[Any], str], Callable[[str], KeyValue]]] = {
+    "datetime": (datetime, datetime.isoformat, datetime.fromisoformat),  # it is a date too
+    "date": (date, date.isoformat, date.fromisoformat),
+    "time": (time, time.isoformat, time.fromisoformat),
+    "decimal": (Decimal, str, Decimal),
+    "uuid": (UUID, str, UUID),
 }
 
 
@@ -127,23 +127,14 @@ def _bytes_of(token: str) -> bytes:
 
 
 def _write(value: object) -> object:
-    match value:
-        case Enum():
-            return ["enum", value.name]
-        case None | bool() | int() | float() | str():
-            return value
-        case datetime():  # a datetime is a date too
-            return ["datetime", value.isoformat()]
-        case date():
-            return ["date", value.isoformat()]
-        case time():
-            return ["time", value.isoformat()]
-        case Decimal():
-            return ["decimal", str(value)]
-        case UUID():
-            return ["uuid", str(value)]
-        case _:
-            raise TypeError(f"a list cannot be continued after a {type(value).__name__} sort key")
+    if isinstance(value, Enum):
+        return ["enum", value.name]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    for tag, (kind, write, _) in _CODECS.items():
+        if isinstance(value, kind):
+            return [tag, write(value)]
+    raise TypeError(f"a list cannot be continued after a {type(value).__name__} sort key")
 
 
 def _read(written: object, kind: type) -> KeyValue:
@@ -151,7 +142,8 @@ def _read(written: object, kind: type) -> KeyValue:
         case ["enum", str(name)] if issubclass(kind, Enum):
             return kind[name]
         case [str(tag), str(text)]:
-            return _READERS[tag](text)
+            _, _, read = _CODECS[tag]
+            return read(text)
         case None | bool() | int() | float() | str():
             return written
         case _:

@@ -146,9 +146,9 @@ async def paginate(
 ) -> Page[Any]:
     """Read one page of a statement, with its total if asked for, in one round trip.
 
-    Two more trips are the exception: an exact total of a page past the end is counted on its own,
-    and an estimate of a filtered list asks the planner. Rows that are inserted or deleted while
-    somebody pages by cursor make no other row appear twice or go missing.
+    The planner's estimate of a filtered list is a trip of its own, and so is the total of a page
+    that is empty because it lies past the end. Rows that are inserted or deleted while somebody
+    pages by cursor make no other row appear twice or go missing.
 
     Args:
         session: what to read with.
@@ -182,10 +182,9 @@ async def paginate(
         last = rows[page.limit - 1][width : width + len(order.keys)]
         cursor = encode_cursor(last, query, page.policy)
     told = rows[0][-1] if rows and figure is not None else None
-    is_whole = not (rows or page.offset or page.cursor) and page.total == "exact"
-    total = None
-    if page.total != "none":
-        total = 0 if is_whole else await settle(session, matching, figure, told)
+    if page.total == "exact" and not (rows or page.offset or page.cursor):
+        told = 0
+    total = None if page.total == "none" else await settle(session, matching, figure, told)
     return Page.model_construct(items=items[: page.limit], next_cursor=cursor, total=total)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+
+from neonkit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -26,6 +28,11 @@ There is no app to test. Say in {file} where it is:
     entrypoint = "main:app"
 
 or define a fixture `app` of your own that returns it."""
+
+_EXTRA = (
+    "Tests need the extra: pip install 'neonkit[testing]'. NEONKIT_TEST_URL may name a PostgreSQL "
+    "server to use in place of the embedded one."
+)
 
 _TOO_LATE = (
     "`live_server` was asked for after the test's database had been chosen: take it as an argument "
@@ -59,7 +66,8 @@ async def client(
 
     An exception that the app lets through is answered with 500, as in production.
     """
-    import httpx2
+    with _explained():
+        import httpx2
 
     from neonkit.testing._running import running
 
@@ -141,7 +149,8 @@ def _neonkit_models(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 async def _neonkit_databases(
-    anyio_backend: object, pytestconfig: pytest.Config
+    anyio_backend: object,  # noqa: ARG001  # asking for it makes anyio run this, and its users
+    pytestconfig: pytest.Config,
 ) -> AsyncIterator[Databases]:
     """The run's databases, on `NEONKIT_TEST_URL`, else on the project's embedded server.
 
@@ -151,11 +160,22 @@ async def _neonkit_databases(
     from neonkit.local import LocalServer
     from neonkit.testing._databases import Databases
 
+    given = os.environ.get("NEONKIT_TEST_URL")
     async with AsyncExitStack() as stack:
-        url = os.environ.get("NEONKIT_TEST_URL")
-        if not url:
-            folder = pytestconfig.rootpath / ".neonkit" / "test"
-            server = await LocalServer.start(folder, is_durable=False)
-            url = (await stack.enter_async_context(server)).url
-        databases = Databases(Dsn.parse(url), is_durable="NEONKIT_TEST_URL" in os.environ)
-        yield await stack.enter_async_context(databases)
+        if given:
+            dsn = Dsn.parse(given)
+        else:
+            with _explained():
+                folder = pytestconfig.rootpath / ".neonkit" / "test"
+                server = await LocalServer.start(folder, is_durable=False)
+            dsn = Dsn.parse((await stack.enter_async_context(server)).url)
+        yield await stack.enter_async_context(Databases(dsn, is_durable=bool(given)))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say how to install what is missing."""
+    try:
+        yield
+    except (ImportError, ConfigurationError) as error:
+        pytest.fail(f"{error}\n\n{_EXTRA}", pytrace=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -41,8 +42,9 @@ def serving(app: FastAPI, dsn: Dsn) -> Iterator[LiveServer]:
     ):
         started: Future[Callable[[], object]] = Future()
         life = thread.submit(lambda: asyncio.run(_serve(app, dsn, listener, started)))
-        wait((life, started), return_when=FIRST_COMPLETED)
-        if not started.done():
+        either: set[Future[Any]] = {life, started}
+        wait(either, return_when=FIRST_COMPLETED)
+        if life.done():
             life.result()
         stop = started.result()
         try:
@@ -54,7 +56,7 @@ def serving(app: FastAPI, dsn: Dsn) -> Iterator[LiveServer]:
 
 
 async def _serve(
-    app: FastAPI, dsn: Dsn, listener: socket.socket, started: "Future[Callable[[], object]]"
+    app: FastAPI, dsn: Dsn, listener: socket.socket, started: Future[Callable[[], object]]
 ) -> None:
     async with Database(create_engine(dsn)) as database, running(app, database) as asgi:
         config = uvicorn.Config(
@@ -70,11 +72,12 @@ async def _serve(
 class _Server(uvicorn.Server):
     """Uvicorn's server, which says when it is ready and stops without waiting for a tick."""
 
-    def __init__(self, config: uvicorn.Config, started: "Future[Callable[[], object]]") -> None:
+    def __init__(self, config: uvicorn.Config, started: Future[Callable[[], object]]) -> None:
         super().__init__(config)
         self._started = started
 
     async def main_loop(self) -> None:
+        """Say so, and wait to be told to stop."""
         loop, may_stop = asyncio.get_running_loop(), asyncio.Event()
         await self.on_tick(0)
         self._started.set_result(lambda: loop.call_soon_threadsafe(may_stop.set))

@@ -10,6 +10,12 @@ import pytest
 
 from neonkit.testing import _fixtures
 
+_TWO_LOOPS = (
+    "pytest-asyncio would run this test in an event loop of its own, in which the database of a "
+    "neonkit fixture cannot be used. Take `@pytest.mark.asyncio` off and leave asyncio_mode at "
+    "strict: an async test that asks for a fixture of neonkit runs without them."
+)
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
@@ -37,3 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if config.option.anyio_mode is None and not config.pluginmanager.has_plugin("asyncio"):
         config.option.anyio_mode = "auto"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a test that pytest-asyncio runs, but whose database lives in anyio's loop."""
+    is_ours = "_neonkit_databases" in getattr(item, "fixturenames", ())
+    if is_ours and item.get_closest_marker("asyncio"):
+        pytest.fail(_TWO_LOOPS, pytrace=False)

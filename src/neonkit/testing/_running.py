@@ -11,6 +11,8 @@ from neonkit.db import Database
 from neonkit.errors import ConfigurationError
 from neonkit.web import Runtime
 
+_ASGI = {"version": "3.0", "spec_version": "2.0"}
+
 
 @asynccontextmanager
 async def running(app: FastAPI, database: Database) -> AsyncIterator[ASGIApp]:
@@ -52,36 +54,30 @@ async def _lifespan(app: ASGIApp) -> AsyncIterator[dict[str, object]]:
     and the test is not inside of it.
     """
     state: dict[str, object] = {}
-    has_started, may_stop = asyncio.Event(), asyncio.Event()
+    is_settled, may_stop = asyncio.Event(), asyncio.Event()
     messages = iter(("lifespan.startup", "lifespan.shutdown"))
 
     async def receive() -> Message:
-        if has_started.is_set():
+        if is_settled.is_set():
             await may_stop.wait()
         return {"type": next(messages)}
 
     async def send(message: Message) -> None:
         if message["type"] == "lifespan.startup.complete":
-            has_started.set()
+            is_settled.set()
 
-    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
-    life = asyncio.create_task(app(scope, receive, send))  # type: ignore[arg-type]  # a coroutine
-    await _first(life, asyncio.create_task(has_started.wait()))
+    async def live() -> None:
+        try:
+            await app({"type": "lifespan", "asgi": _ASGI, "state": state}, receive, send)
+        finally:
+            is_settled.set()
+
+    life = asyncio.create_task(live())
     try:
+        await is_settled.wait()
+        if life.done():
+            life.result()
         yield state
     finally:
         may_stop.set()
         await life
-
-
-async def _first(life: asyncio.Task[None], started: asyncio.Task[bool]) -> None:
-    """Wait for the start; a life that ends before it raises what ended it."""
-    try:
-        await asyncio.wait({life, started}, return_when=asyncio.FIRST_COMPLETED)
-        if life.done():
-            await life
-    except BaseException:
-        life.cancel()
-        raise
-    finally:
-        started.cancel()

@@ -62,6 +62,8 @@ TABLE: Mapping[type[Exception], Problem] = {
     errors.DuplicateError: Problem(409, "duplicate"),
     errors.HasDependentsError: Problem(409, "has-dependents"),
     errors.InvalidInputError: Problem(422, "validation-error"),
+    errors.RequestInvalidError: Problem(422, "validation-error"),
+    errors.InvalidCursorError: Problem(422, "invalid-cursor"),
     errors.OverloadedError: Problem(503, "overloaded", retry_after=1),
     errors.DatabaseUnavailableError: Problem(503, "database-unavailable", retry_after=2),
     errors.OutcomeUnknownError: Problem(503, "outcome-unknown", retry_after=2),

@@ -1,0 +1,111 @@
+"""`neonkit dev`: one command from nothing to a running app, and nothing left when it ends."""
+
+import http.client
+import signal
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Launch, Run
+
+
+def _has_ended(data: Path) -> bool:
+    """Whether the embedded server of a folder takes no connections any more."""
+    try:
+        port = int((data / "postmaster.pid").read_text().splitlines()[3])
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_runs_on_nothing_and_leaves_nothing(
+    launch: "Launch", tmp_path: Path, number: signal.Signals
+) -> None:
+    """Without a URL there is an embedded database; the end is quiet, complete, and exit 0."""
+    service = launch("dev", "notes:app", env={})
+    service.wait_until(service.is_ready)
+    for path in ("/docs", "/health/ready", "/pid"):
+        assert service.get(path).status == 200
+    service.wait_for("GET /pid")
+    text = service.text
+    for name in ("API", "Docs", "Health", "Database"):
+        assert f"\n{name}" in f"\n{text}"
+    assert f"http://127.0.0.1:{service.port}/docs" in text
+    assert ".neonkit/postgres" in text
+    (worker,) = service.workers()
+    service.process.send_signal(number)
+    assert service.end() == 0
+    assert service.text == text
+    assert not service.alive({worker})
+    data = tmp_path / ".neonkit" / "postgres" / "data"
+    service.wait_until(lambda: _has_ended(data))
+
+
+def test_killed_it_leaves_no_server_behind(launch: "Launch", tmp_path: Path) -> None:
+    """Kill -9 of the command ends the serving process and PostgreSQL too."""
+    service = launch("dev", "notes:app", env={})
+    service.wait_until(service.is_ready)
+    workers = service.workers()
+    assert len(workers) == 1
+    service.process.kill()
+    service.end()
+    service.wait_until(lambda: not service.alive(workers))
+    service.wait_until(lambda: _has_ended(tmp_path / ".neonkit" / "postgres" / "data"))
+
+
+def test_a_change_reloads_and_a_mistake_waits_for_the_next_one(
+    launch: "Launch", tmp_path: Path, server_url: str
+) -> None:
+    """Saving a file serves the new code; a broken file is reported, a mended one served again."""
+    app = tmp_path / "notes.py"
+    service = launch("dev", "notes:app", env={"NEON_DATABASE_URL": server_url})
+    before = service.get("/pid").json()
+    working = app.read_text()
+    app.write_text(working.replace("os.getpid()", "-1"))
+    service.wait_for("serving on", count=2)
+    assert service.get("/pid").json() == -1 != before
+    app.write_text("def broken(:\n")
+    service.wait_for("SyntaxError")
+    app.write_text(working.replace("os.getpid()", "-2"))
+    service.wait_for("serving on", count=3)
+    assert service.get("/pid").json() == -2
+    service.terminate()
+    assert service.end() == 0
+
+
+def test_a_given_database_is_used_and_its_password_not_shown(
+    launch: "Launch", tmp_path: Path, server_url: str
+) -> None:
+    """With a URL no embedded server is started; the URL is printed masked."""
+    service = launch("dev", "notes:app", env={"NEON_DATABASE_URL": server_url})
+    service.wait_until(service.is_ready)
+    password = server_url.split(":")[2].split("@", maxsplit=1)[0]
+    assert password not in service.text
+    assert "***" in service.text
+    assert not (tmp_path / ".neonkit" / "postgres").exists()
+
+
+def test_requests_wait_for_the_app(launch: "Launch", server_url: str) -> None:
+    """A browser opened on the printed address before the app is up gets its answer."""
+    service = launch("dev", "notes:app", env={"NEON_DATABASE_URL": server_url})
+    service.wait_for(r"Ctrl-C ends it")
+    address = service.text.split("http://", 1)[1].split()[0]
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request("GET", "/health/live")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_a_port_that_is_taken_is_one_line(run_neonkit: "Run", tmp_path: Path) -> None:
+    """It says so before it starts a database."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = run_neonkit("dev", "notes:app", "--port", str(other.getsockname()[1]))
+    assert done.code == 2
+    assert "is taken" in done.error
+    assert len(done.error.splitlines()) == 1
+    assert not (tmp_path / ".neonkit").exists()
