@@ -1,9 +1,10 @@
 """The starter service, built with what every user of neonkit may use."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
 import neonkit
 from neonkit import Settings
+from neonkit.web import strict_query
 from neonkit_starter.users.errors import WeakPasswordError
 from neonkit_starter.users.routes import router as users
 
@@ -15,7 +16,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     neonkit.install(app, settings)
     neonkit.add_problem(app, WeakPasswordError, 422, "weak-password")
     app.add_api_route("/", read_root, include_in_schema=False)
-    api = APIRouter(prefix=settings.api_v1_prefix)
+    api = APIRouter(prefix=settings.api_v1_prefix, dependencies=[Depends(strict_query)])
     api.include_router(users)
     app.include_router(api)
     return app

@@ -17,13 +17,16 @@ from pathlib import Path
 import pytest
 
 from neonkit.local import LocalServer
+from support.outside import outside
+
+__all__ = ["outside"]
 
 PATIENCE = 30.0
 SECRET_KEY = "nB2xk0dJr7Qe5sVw9zLtYh3mUaGc8fPiRo6E1KXW"
 
 APP = """
 import asyncio, os, time
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 import neonkit
 
 app = FastAPI()
@@ -32,6 +35,10 @@ neonkit.install(app)
 @app.get("/pid")
 async def pid() -> int:
     return os.getpid()
+
+@app.get("/client")
+async def client(request: Request) -> str:
+    return request.client.host
 
 @app.get("/slow")
 async def slow(seconds: float) -> int:
@@ -97,11 +104,11 @@ class Service:
             assert self.process.poll() is None, self.text
             time.sleep(0.02)
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         """Send one request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
         finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Launch, Run
+    from cli.conftest import Launch, Run
 
 
 def _has_ended(data: Path) -> bool:

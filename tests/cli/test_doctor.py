@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Done, Run
+    from cli.conftest import Done, Run
+    from support.outside import OutsidePostgres
 
 
 def _checks(done: "Done") -> dict[str, dict[str, Any]]:
@@ -94,6 +95,25 @@ def test_the_step_that_fails_is_named(
     assert what in checks[step]["what"]
     assert checks[step]["fix"]
     assert _password_of(url) not in done.output
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "what"),
+    [
+        ("require", "ok", "does not verify whose certificate it is"),
+        ("verify-ca&sslrootcert={root}", "ok", "the certificate holds"),
+        ("verify-full&sslrootcert={root}", "fail", "the certificate does not hold"),
+    ],
+)
+def test_tls_is_tried(
+    run_neonkit: "Run", outside: "OutsidePostgres", mode: str, status: str, what: str
+) -> None:
+    """It shakes hands as the URL says, and tells encryption from knowing who is there."""
+    root = outside.folder / "data" / "server.crt"
+    env = {"NEON_DATABASE_URL": f"{outside.url}?sslmode={mode.format(root=root)}"}
+    checks = _checks(run_neonkit("doctor", "--json", env=env))
+    assert (checks["traffic.tls"]["status"], "traffic.login" in checks) == (status, status == "ok")
+    assert what in checks["traffic.tls"]["what"]
 
 
 def test_a_closed_port(run_neonkit: "Run") -> None:

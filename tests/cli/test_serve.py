@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Launch, Run
+    from cli.conftest import Launch, Run
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -232,8 +232,20 @@ def test_a_port_out_of_range_is_a_usage_error(run_neonkit: "Run") -> None:
     """The command line itself refuses it, with exit code 2."""
     done = run_neonkit("serve", "--port", "65536")
     assert done.code == 2
-    assert "65536" in done.error
+    assert "--port" in done.error
     assert "Traceback" not in done.error
+
+
+@pytest.mark.parametrize(("trusted", "client"), [("", "127.0.0.1"), ("127.0.0.0/8", "203.0.113.7")])
+def test_forwarded_headers_count_from_trusted_proxies_only(
+    launch: "Launch", production: dict[str, str], trusted: str, client: str
+) -> None:
+    """Nobody may say who they are for, unless TRUSTED_PROXIES names them; no Server header."""
+    env = {**production, "TRUSTED_PROXIES": trusted, "FORWARDED_ALLOW_IPS": "*"}
+    service = launch("serve", "notes:app", env=env)
+    answer = service.get("/client", {"X-Forwarded-For": "203.0.113.7"})
+    assert answer.json() == client
+    assert "Server" not in answer.headers
 
 
 def test_it_serves_while_the_database_is_away(launch: "Launch", production: dict[str, str]) -> None:

@@ -4,11 +4,11 @@ import asyncio
 from enum import Enum
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import Table, inspect
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import selectinload
 from sqlalchemy.orm.exc import StaleDataError
-from sqlmodel import Field, Relationship, col, select, text, update
+from sqlmodel import Field, Relationship, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, TableModel, TimestampMixin, VersionMixin
@@ -125,10 +125,16 @@ async def test_a_version_counts_changes_and_refuses_outdated_ones(db: Database) 
         await session.rollback()
 
 
+def _table(model: type[TableModel]) -> Table:
+    table = inspect(model).local_table
+    assert isinstance(table, Table)
+    return table
+
+
 def test_constraints_have_names_by_one_convention() -> None:
     """Names lead back to table and column."""
-    names = {str(constraint.name) for constraint in inspect(Bird).local_table.constraints}
-    names |= {str(constraint.name) for constraint in inspect(Nest).local_table.constraints}
+    names = {str(constraint.name) for constraint in _table(Bird).constraints}
+    names |= {str(constraint.name) for constraint in _table(Nest).constraints}
 
     assert names == {
         "pk_bird",
@@ -138,5 +144,5 @@ def test_constraints_have_names_by_one_convention() -> None:
         "pk_nest",
         "uq_nest_tree",
     }
-    assert {index.name for index in inspect(Bird).local_table.indexes} == {"ix_bird_nest_id"}
-    assert str(col(Bird.mood).type) == "VARCHAR(6)"
+    assert {index.name for index in _table(Bird).indexes} == {"ix_bird_nest_id"}
+    assert str(_table(Bird).columns["mood"].type) == "VARCHAR(6)"

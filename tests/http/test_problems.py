@@ -212,7 +212,12 @@ async def test_plain_functions_work_as_routes(client: AsyncClient) -> None:
             400,
             "malformed-json",
         ),
-        (b'{"item": "a", "count": 1' + b"0" * 400 + b"}", "application/json", 422, "validation-error"),
+        (
+            b'{"item": "a", "count": 1' + b"0" * 400 + b"}",
+            "application/json",
+            422,
+            "validation-error",
+        ),
         (b"x" * 70_000, "application/json", 413, "payload-too-large"),
     ],
 )

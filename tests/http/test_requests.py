@@ -54,7 +54,7 @@ async def test_a_request_id_is_kept(client: AsyncClient) -> None:
 @pytest.mark.parametrize("given", ["", "a" * 65, "<b>", "a b", "é"])
 async def test_a_bad_request_id_is_replaced(client: AsyncClient, given: str) -> None:
     """What is not 1 to 64 plain characters is replaced by a fresh id."""
-    response = await client.get("/state", headers={"X-Request-ID": given.encode()})
+    response = await client.get("/state", headers={b"X-Request-ID": given.encode()})
 
     assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
 

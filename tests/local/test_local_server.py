@@ -61,7 +61,7 @@ def _servers(folder: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            place = Path(os.readlink(process / "cwd"))
+            place = (process / "cwd").readlink()
         except OSError:
             continue
         if place.is_relative_to(folder):
@@ -135,7 +135,9 @@ async def test_two_folders_are_two_servers(tmp_path: Path) -> None:
     ):
         assert one.port != other.port
         assert await _run(one.url, "CREATE TABLE mine ()", "SELECT 1") == [1]
-        assert await _run(other.url, "SELECT count(*) FROM pg_tables WHERE tablename = 'mine'") == [0]
+        assert await _run(other.url, "SELECT count(*) FROM pg_tables WHERE tablename = 'mine'") == [
+            0
+        ]
 
 
 @pytest.mark.parametrize("whole_group", [False, True])
@@ -177,7 +179,7 @@ async def test_data_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "PG_VERSION").write_text("9\n")
 
-    with pytest.raises(ConfigurationError, match="PostgreSQL 9.*move the folder away"):
+    with pytest.raises(ConfigurationError, match=r"PostgreSQL 9.*move the folder away"):
         await LocalServer.start(tmp_path)
     assert (tmp_path / "data" / "PG_VERSION").read_text() == "9\n"
 
@@ -216,16 +218,18 @@ async def test_a_system_server_serves_as_well(
     except ConfigurationError:
         pytest.fail("install Debian's package postgresql, which CI has")
     async with await LocalServer.start(tmp_path, is_durable=False) as server:
-        version = await _run(server.url, "SELECT current_setting('server_version_num')::int / 10000")
+        version = await _run(
+            server.url, "SELECT current_setting('server_version_num')::int / 10000"
+        )
         assert version == [binaries.major()]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_as_a_user_who_is_not_root(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_as_a_user_who_is_not_root() -> None:
     """An ordinary user starts it as well; `nobody` stands for one."""
     account = pwd.getpwnam("nobody")
     interpreter = Path(sys.executable).resolve()
-    folder = Path("/var/tmp") / f"neonkit-{os.getpid()}"  # noqa: S108  # traversable for everyone
+    folder = Path("/var/tmp") / f"neonkit-{os.getpid()}"  # traversable for everyone
     folder.mkdir()
     os.chown(folder, account.pw_uid, account.pw_gid)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from asyncpg.connect_utils import _parse_connect_arguments  # type: ignore[attr-defined]  # asyncpg's own reader
+from asyncpg.connect_utils import _parse_connect_arguments
 from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict, make_conninfo

@@ -16,7 +16,7 @@ times: TypeAdapter[datetime] = TypeAdapter(UtcDateTime)
 class Inner(InputModel):
     """Nested input."""
 
-    words: list[str] = []
+    words: list[str] = Field(default_factory=list)
 
 
 class Thing(InputModel):
@@ -24,7 +24,7 @@ class Thing(InputModel):
 
     title: str = Field(min_length=1, max_length=10)
     inner: Inner | None = None
-    extra: dict[str, str] = {}
+    extra: dict[str, str] = Field(default_factory=dict)
 
 
 class ThingPatch(PatchModel):

@@ -124,7 +124,10 @@ def test_which_environment_it_is(
         ({"NEON_DATABASE_URL": ELSEWHERE}, "SECRET_KEY is not set"),
         ({"NEON_DATABASE_URL": ELSEWHERE, "SECRET_KEY": "hunter2"}, "at least 32 bytes"),
         ({"NEON_DATABASE_URL": ELSEWHERE, "SECRET_KEY": "ab" * 20}, "different characters"),
-        ({"NEON_DATABASE_URL": ELSEWHERE, "SECRET_KEY": "changeme-secret-password-12345678"}, "examples"),
+        (
+            {"NEON_DATABASE_URL": ELSEWHERE, "SECRET_KEY": "changeme-secret-password-12345678"},
+            "examples",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_refused(
@@ -276,4 +279,6 @@ def test_every_variable_is_documented_with_its_default() -> None:
     rows = [line.split("|") for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     documented = {row[1].strip().strip("`") for row in rows}
 
-    assert documented == {name.upper() for name in Settings.model_fields} | {"DATABASE_URL_UNPOOLED"}
+    assert documented == {name.upper() for name in Settings.model_fields} | {
+        "DATABASE_URL_UNPOOLED"
+    }

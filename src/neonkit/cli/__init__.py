@@ -15,7 +15,7 @@ def main() -> None:
     from neonkit.errors import ConfigurationError
 
     try:
-        commands()
+        commands(prog_name="neonkit")
     except ConfigurationError as error:
         sys.stderr.write(f"neonkit: {_on_one_line(str(error))}\n")
         sys.exit(2)

@@ -95,7 +95,7 @@ def _reload(policy: ServerPolicy, listener: socket.socket) -> None:
 
 def _serve(policy: ServerPolicy, sockets: list[socket.socket] | None) -> None:
     """Serve in a process of its own, until the next change."""
-    (listener,) = sockets or ()
+    listener = (sockets or [])[0]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this one
     from neonkit.cli._server import run_server
 

@@ -17,7 +17,7 @@ import asyncpg
 from sqlalchemy import URL
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy.dialects.postgresql import asyncpg as stock
-from sqlalchemy.engine.interfaces import ConnectArgsType, DBAPIConnection, IsolationLevel
+from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
 from sqlalchemy.util import await_
 
 from neonkit.db._policies import TimeoutPolicy
@@ -162,7 +162,9 @@ def _bounded_by_server(dsn: Dsn, timeouts: TimeoutPolicy) -> Dsn:
 
 
 async def _learn(connection: asyncpg.Connection) -> ServerFacts:
-    pid, schema, isolation, most = await connection.fetchrow(_FACTS)
+    row = await connection.fetchrow(_FACTS)
+    assert row is not None, "a SELECT without FROM gives one row"  # noqa: S101
+    pid, schema, isolation, most = row
     version = connection.get_server_version()
     return ServerFacts(
         version=(version.major, version.minor),
@@ -212,22 +214,21 @@ class AdaptedCursor(stock.AsyncAdapt_asyncpg_cursor):
         command_tag: what the server said it did, such as `INSERT 0 1`; `None` for a batch.
     """
 
-    __slots__ = ("command_tag",)
-
-    _adapt_connection: "AdaptedConnection"
+    __slots__ = ("_adapted", "command_tag")
 
     def __init__(self, adapt_connection: "AdaptedConnection") -> None:
         super().__init__(adapt_connection)
+        self._adapted = adapt_connection
         self.command_tag: str | None = None
 
     async def _prepare_and_execute(self, operation: str, parameters: Any) -> None:
-        connection = self._adapt_connection
+        connection = self._adapted
         await connection.wire(super()._prepare_and_execute(operation, parameters))
         if connection.prepared is not None:
             self.command_tag = connection.prepared.get_statusmsg()
 
     async def _executemany(self, operation: str, seq_of_parameters: Any) -> Any:
-        return await self._adapt_connection.wire(super()._executemany(operation, seq_of_parameters))
+        return await self._adapted.wire(super()._executemany(operation, seq_of_parameters))
 
 
 class AdaptedServerSideCursor(stock.AsyncAdapt_asyncpg_ss_cursor):
@@ -349,7 +350,7 @@ def _unnamed() -> str:
 def _forget_values(error: Exception) -> None:
     """Drop what repeats a row's or a parameter's value; tracebacks print it."""
     if isinstance(error, asyncpg.PostgresError):
-        error.detail = error.context = error.query = error.internal_query = None
+        vars(error).update(dict.fromkeys(("detail", "context", "query", "internal_query")))
     elif isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         error.args = (str(error.args[0]).partition(":")[0],)
 
@@ -363,9 +364,9 @@ class Dialect(stock.PGDialect_asyncpg):
         super().__init__(**kwargs)
         self.connector = connector
 
-    def create_connect_args(self, url: URL) -> ConnectArgsType:
+    def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
         """Nothing: the `Connector` has it all."""
-        return (), {}
+        return [], {}
 
     def connect(self, *_args: Any, **_kwargs: Any) -> DBAPIConnection:
         """Open and adapt one connection."""

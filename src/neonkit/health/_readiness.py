@@ -16,9 +16,11 @@ class Signs(Protocol):
     @property
     def is_failing(self) -> bool:
         """Whether its last use failed."""
+        ...
 
     def idle_seconds(self) -> float:
         """Seconds since it was last used."""
+        ...
 
 
 class Readiness:

@@ -10,7 +10,7 @@ from neonkit.errors import RelationNotLoadedError
 NEVER_BY_SURPRISE = "neonkit_never_by_surprise"
 
 
-@RelationshipProperty.strategy_for(lazy=NEVER_BY_SURPRISE)  # type: ignore[no-untyped-call,untyped-decorator]  # SQLAlchemy's seam has no types
+@RelationshipProperty.strategy_for(lazy=NEVER_BY_SURPRISE)
 class _RaisingLoader(_LazyLoader):
     """SQLAlchemy's `raise_on_sql`, with an error that names the remedy."""
 

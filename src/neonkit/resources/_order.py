@@ -1,6 +1,6 @@
 """The order of a list: a white list of keys, made total, and what comes after a row of it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     ColumnExpressionArgument,
     FromClause,
-    Join,
     Label,
     Select,
     UnaryExpression,
@@ -25,6 +24,7 @@ from sqlalchemy.sql import coercions, operators, roles
 
 from neonkit.errors import FieldProblem, RequestInvalidError
 from neonkit.resources._cursor import KeyValue
+from neonkit.resources._query import padded_by
 
 
 @dataclass(frozen=True)
@@ -118,26 +118,27 @@ class Order:
         """Whether a row comes after the one with these values.
 
         Keys of one direction that are never NULL are compared as a row, which is one range of
-        their index. Otherwise a range over the first key comes before the exact condition.
+        their index. Otherwise a range over the first key comes before the exact condition, except
+        where the key ascends and may be NULL: no one range holds larger values and NULL.
         """
         if not self.nullable and len({key.is_descending for key in self.keys}) == 1:
             return self._after_row(values)
-        rows = list(zip(self.keys, values, strict=True))
+        places = list(zip(self.keys, values, strict=True))
         cases = [
             and_(
-                *(key.equals(value) for key, value in rows[:i]),
-                self.keys[i].follows(values[i], is_nullable=i in self.nullable),
+                *(earlier.equals(known) for earlier, known in places[:i]),
+                key.follows(value, is_nullable=i in self.nullable),
             )
-            for i in range(len(rows))
+            for i, (key, value) in enumerate(places)
         ]
-        first, value = rows[0]
-        reaches = or_(first.equals(value), first.follows(value, is_nullable=0 in self.nullable))
-        if value is not None and 0 not in self.nullable:
-            bound = first.bound(value)
-            reaches = (
-                first.expression <= bound if first.is_descending else first.expression >= bound
-            )
-        return and_(reaches, or_(*cases))
+        return and_(*self._range(values[0]), or_(*cases))
+
+    def _range(self, value: KeyValue) -> Iterator[ColumnElement[bool]]:
+        first = self.keys[0]
+        if value is not None and first.is_descending:
+            yield first.expression <= first.bound(value)
+        elif value is not None and 0 not in self.nullable:
+            yield first.expression >= first.bound(value)
 
     def _after_row(self, values: Sequence[KeyValue]) -> ColumnElement[bool]:
         row = tuple_(*(key.expression for key in self.keys))
@@ -149,11 +150,19 @@ def order_of(
     statement: Select[*tuple[Any, ...]],
     allowed: Sequence[ColumnExpressionArgument[Any]],
     requested: str | None,
+    *,
+    has_outer_join: bool = False,
 ) -> Order:
     """Make the order that a request asks for, or the first of the allowed ones.
 
     Keys after a whole primary key decide nothing and are left out; without one, the primary keys
     of what is selected are added in the direction of the last key.
+
+    Args:
+        statement: what is listed.
+        allowed: the white list.
+        requested: the query string's `sort`.
+        has_outer_join: whether the statement has one, and the keys may be NULL for it.
 
     Raises:
         RequestInvalidError: a key that is not allowed, or twice the same.
@@ -171,7 +180,9 @@ def order_of(
         if not missing:
             break
     keys += [key.turned(is_descending=keys[-1].is_descending) for key in missing]
-    padded = {table for from_ in statement.get_final_froms() for table in _padded(from_)}
+    padded: set[FromClause] = set()
+    if has_outer_join:
+        padded = {table for from_ in statement.get_final_froms() for table in padded_by(from_)}
     nullable = (i for i, key in enumerate(keys) if _may_be_null(key.expression, padded))
     return Order(tuple(keys), frozenset(nullable))
 
@@ -225,15 +236,6 @@ def _identity(entity: Any) -> Iterator[ColumnElement[Any]]:  # noqa: ANN401  # S
         mapper = inspect(entity).mapper
         for column in mapper.primary_key:
             yield element_of(getattr(entity, mapper.get_property_by_column(column).key))
-
-
-def _padded(from_: FromClause, *, is_padded: bool = False) -> Iterable[FromClause]:
-    """The tables whose columns an outer join may fill with NULL."""
-    if not isinstance(from_, Join):
-        return [from_] if is_padded else []
-    left = _padded(from_.left, is_padded=is_padded or from_.full)
-    right = _padded(from_.right, is_padded=is_padded or from_.full or from_.isouter)
-    return [*left, *right]
 
 
 def _may_be_null(expression: ColumnElement[Any], padded: set[FromClause]) -> bool:

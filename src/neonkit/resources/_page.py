@@ -19,7 +19,7 @@ from sqlmodel.sql.expression import Select, SelectOfScalar
 
 from neonkit.resources._cursor import CursorPolicy, decode_cursor, encode_cursor
 from neonkit.resources._order import Order, order_of
-from neonkit.resources._query import fingerprint
+from neonkit.resources._query import fingerprint, shape_of
 from neonkit.resources._search import found_in, has_trigram
 from neonkit.resources._total import Total, figure_of, settle
 
@@ -167,12 +167,13 @@ async def paginate(
         RequestInvalidError: a sort key off the list, or a `q` where nothing is searched.
         InvalidCursorError: the cursor is not ours, or of another query.
     """
-    order = order_of(statement, sort, page.sort)
     matching = statement.order_by(None)
     if page.q is not None:
         matching = matching.where(found_in(search, page.q))
-    query = fingerprint(matching, str(order))
-    figure = figure_of(matching, page.total)
+    shape, values = shape_of(matching)
+    order = order_of(matching, sort, page.sort, has_outer_join=shape.has_outer_join)
+    query = fingerprint(shape, values, str(order))
+    figure = figure_of(matching, shape, page.total)
     window = _window(matching, order, page, query)
     window = window.add_columns(*order.expressions, *([] if figure is None else [figure]))
     width = len(statement.column_descriptions)

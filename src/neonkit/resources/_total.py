@@ -7,11 +7,9 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Select,
-    Table,
     cast,
     column,
     func,
-    literal_column,
     select,
     table,
 )
@@ -22,14 +20,16 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit.resources._query import DIALECT, render
+from neonkit.resources._query import DIALECT, Shape
 
 Total = Literal["none", "exact", "estimated"]
 
 _CLASSES = table("pg_class", column("oid"), column("reltuples"), schema="pg_catalog")
 
 
-def figure_of(statement: Select[*tuple[Any, ...]], total: Total) -> ColumnElement[Any] | None:
+def figure_of(
+    statement: Select[*tuple[Any, ...]], shape: Shape, total: Total
+) -> ColumnElement[Any] | None:
     """The total as a column of the page's own statement; `None` where that cannot be.
 
     A scalar subselect is evaluated once, where a window would carry every row. The estimate is
@@ -37,8 +37,8 @@ def figure_of(statement: Select[*tuple[Any, ...]], total: Total) -> ColumnElemen
     """
     if total == "exact":
         return select(func.count()).select_from(statement.subquery()).scalar_subquery()
-    if total == "estimated" and (whole := _whole_table(statement)) is not None:
-        name = cast(DIALECT.identifier_preparer.format_table(whole), postgresql.REGCLASS)
+    if total == "estimated" and shape.whole is not None:
+        name = cast(DIALECT.identifier_preparer.format_table(shape.whole), postgresql.REGCLASS)
         return select(_CLASSES.c.reltuples).where(_CLASSES.c.oid == name).scalar_subquery()
     return None
 
@@ -70,17 +70,6 @@ async def _expected(session: AsyncSession, statement: Select[*tuple[Any, ...]]) 
     found = result.scalar_one()
     plan = json.loads(found) if isinstance(found, str | bytes) else found
     return int(plan[0]["Plan"]["Plan Rows"])
-
-
-def _whole_table(statement: Select[*tuple[Any, ...]]) -> Table | None:
-    """The table that the statement selects all rows of, if it does."""
-    match statement.get_final_froms():
-        case [Table() as only]:
-            one: ColumnElement[Any] = literal_column("1")
-            bare = statement.with_only_columns(one, maintain_column_froms=True)
-            return only if render(bare) == render(select(one).select_from(only)) else None
-        case _:
-            return None
 
 
 class _Explain(Executable, ClauseElement):

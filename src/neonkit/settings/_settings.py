@@ -69,48 +69,48 @@ class Settings(BaseSettings):
     )
 
     neon_database_url: Url = Field(
-        None, validation_alias=AliasChoices("NEON_DATABASE_URL", "DATABASE_URL_UNPOOLED")
+        default=None, validation_alias=AliasChoices("NEON_DATABASE_URL", "DATABASE_URL_UNPOOLED")
     )
     neon_pooled_database_url: Url = None
     database_url: Url = None
     pooler_tracks_statements: Auto | bool = "auto"
     scale_to_zero: Auto | bool = "auto"
     database_driver: Literal["asyncpg", "psycopg"] = "asyncpg"
-    pool_size: int = Field(5, ge=1, le=1000)
-    max_overflow: int = Field(10, ge=0, le=1000)
+    pool_size: int = Field(default=5, ge=1, le=1000)
+    max_overflow: int = Field(default=10, ge=0, le=1000)
     pool_recycle: Seconds = 240
     pool_timeout: Seconds = 5
     connect_timeout: Seconds = 12
     statement_timeout: Seconds = 5
     lock_timeout: Seconds = 2
     request_timeout: Seconds = 15
-    app_name: str = Field("FastAPI with Neon", min_length=1, max_length=63)
+    app_name: str = Field(default="FastAPI with Neon", min_length=1, max_length=63)
     environment: str | None = None
     debug: bool = False
-    api_v1_prefix: str = Field("/api/v1", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    api_v1_prefix: str = Field(default="/api/v1", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     cors_origins: Words = []
     secret_key: SecretStr | None = None
     previous_secret_keys: Secrets = []
-    access_token_ttl: int = Field(900, ge=1)
-    refresh_token_ttl: int = Field(2_592_000, ge=1)
-    refresh_token_grace: int = Field(10, ge=0)
+    access_token_ttl: int = Field(default=900, ge=1)
+    refresh_token_ttl: int = Field(default=2_592_000, ge=1)
+    refresh_token_grace: int = Field(default=10, ge=0)
     first_admin_username: str | None = None
     first_admin_email: str | None = None
     first_admin_password: SecretStr | None = None
     host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    workers: int = Field(1, ge=1, le=1000)
-    max_body_bytes: int = Field(65536, ge=1)
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=1000)
+    max_body_bytes: int = Field(default=65536, ge=1)
     rate_limit_enabled: bool = True
-    login_max_failures: int = Field(10, ge=1)
+    login_max_failures: int = Field(default=10, ge=1)
     login_window: Seconds = 300
-    idempotency_ttl: int = Field(86400, ge=1)
+    idempotency_ttl: int = Field(default=86400, ge=1)
     trusted_proxies: Networks = []
     metrics_token: SecretStr | None = None
     slow_query_seconds: Seconds = 1.0
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     log_format: Literal["json", "console"] | None = None
-    drain_seconds: float = Field(5, ge=0)
+    drain_seconds: float = Field(default=5, ge=0)
     shutdown_timeout: Seconds = 25
 
     _warnings: tuple[str, ...] = PrivateAttr(())

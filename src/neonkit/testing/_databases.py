@@ -19,13 +19,15 @@ _PREFIX = "neonkit_test_"
 _PATIENT = TimeoutPolicy(statement=60.0)  # a loaded machine may copy a database for seconds
 _STEADY = PoolPolicy(size=1, overflow=0, recycle=math.inf)
 
-# a process that makes databases shows their common name as its application's, before the first
-# and until after the last of them: those of nobody were left by one that was killed
+# a process that makes databases shows what their names begin with as its application's name,
+# from before the first to after the last of them: the others were left by processes that died
 _LEFT_BEHIND = """
-SELECT datname FROM pg_database
-WHERE starts_with(datname, :prefix) AND NOT EXISTS (
-    SELECT FROM pg_stat_activity WHERE application_name = left(datname, :length)
-)
+SELECT made.datname FROM pg_database AS made
+WHERE starts_with(made.datname, :prefix)
+  AND pg_get_userbyid(made.datdba) = current_user
+  AND NOT EXISTS (
+    SELECT FROM pg_stat_activity WHERE application_name = left(made.datname, :length)
+  )
 """
 
 
@@ -54,16 +56,15 @@ class Databases:
     """
 
     def __init__(self, dsn: Dsn, *, is_durable: bool) -> None:
-        self._dsn = dsn.direct()
-        self._strategy = "" if is_durable else "STRATEGY FILE_COPY"
         self._name = f"{_PREFIX}{token_hex(4)}"
+        parameters = {**dsn.parameters, "application_name": self._name}
+        self._dsn = dsn.direct().replace(parameters=parameters)
+        self._strategy = "" if is_durable else "STRATEGY FILE_COPY"
         self._numbers = itertools.count(1)
         self._tables: dict[Dsn, frozenset[str]] = {}
         self._template: Dsn | None = None
         self._shared: tuple[Dsn, Database] | None = None
-        engine = create_engine(
-            self._dsn, pool=_STEADY, timeouts=_PATIENT, application_name=self._name
-        )
+        engine = create_engine(self._dsn, pool=_STEADY, timeouts=_PATIENT)
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def __aenter__(self) -> Self:

@@ -11,6 +11,7 @@ from neonkit.web._install import (
 )
 from neonkit.web._openapi import raises
 from neonkit.web._pages import PageDep
+from neonkit.web._queries import strict_query
 from neonkit.web._requests import draining
 from neonkit.web._runtime import NotInstalledError, Runtime
 from neonkit.web._sessions import (
@@ -40,5 +41,6 @@ __all__ = [
     "get_session",
     "install",
     "raises",
+    "strict_query",
     "wrap_lifespan",
 ]

@@ -2,8 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query
+from starlette.requests import HTTPConnection
 
 from neonkit.resources import PageRequest
+from neonkit.web._sessions import runtime_of
 
-PageDep = Annotated[PageRequest, Query()]
+
+async def get_page(
+    connection: HTTPConnection, page: Annotated[PageRequest, Query()]
+) -> PageRequest:
+    """Read limit, offset, cursor, sort, q and total; cursors are signed with the app's keys."""
+    return page.signed_by(runtime_of(connection).cursors)
+
+
+PageDep = Annotated[PageRequest, Depends(get_page)]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 
 from sqlmodel import SQLModel
@@ -12,6 +13,7 @@ from neonkit.db import Database, create_engine, fault_of, open_scope
 from neonkit.dsn import Dsn
 from neonkit.errors import NeonkitError
 from neonkit.health import Readiness
+from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings
 from neonkit.web._problems import TABLE, Problem
 
@@ -42,6 +44,11 @@ class Runtime:
         self.has_started = False
         self.problems: dict[type[Exception], Problem] = dict(TABLE)
         self.readiness: Readiness | None = None
+
+    @cached_property
+    def cursors(self) -> CursorPolicy:
+        """The keys that sign the cursors of lists."""
+        return CursorPolicy(self.settings.signing_keys)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

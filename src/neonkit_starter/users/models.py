@@ -19,7 +19,7 @@ class Role(StrEnum):
 class User(TimestampMixin, TableModel, table=True):
     """A user; `user` is a reserved word in SQL, hence the table's name."""
 
-    __tablename__ = "users"
+    __tablename__ = "users"  # pyright: ignore[reportAssignmentType]  # SQLModel types it as a method
 
     id: int | None = Field(default=None, primary_key=True)
     username: str = Field(max_length=50)

@@ -1,0 +1,540 @@
+"""The pytest plugin, in projects of users: each test runs pytest in a folder of its own."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from neonkit import Database, create_engine
+from neonkit.local import LocalServer
+
+PYPROJECT = """\
+[tool.fastapi]
+entrypoint = "notes:app"
+"""
+
+STRICT = """
+[tool.pytest.ini_options]
+filterwarnings = ["error"]
+"""
+
+NOTES = """\
+from fastapi import FastAPI
+from sqlmodel import Field, SQLModel, col, select
+
+import neonkit
+from neonkit import InputModel, Page, PageDep, ReadSessionDep, SessionDep, TableModel, paginate
+
+app = FastAPI()
+neonkit.install(app)          # settings from the environment; connects nothing before lifespan
+
+
+class NoteCreate(InputModel):             # validates, and refuses unknown fields
+    title: str = Field(min_length=1, max_length=200)
+
+
+class Note(TableModel, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    title: str = Field(unique=True, max_length=200)
+
+
+class NoteRead(SQLModel):
+    id: int
+    title: str
+
+
+@app.post("/notes", response_model=NoteRead, status_code=201)
+async def create_note(body: NoteCreate, session: SessionDep) -> Note:
+    note = Note.model_validate(body)
+    session.add(note)
+    await session.commit()    # one round trip: INSERT … RETURNING, on its own; no refresh
+    return note               # the same title again: 409 duplicate, field `title`
+
+
+@app.get("/notes", response_model=Page[NoteRead])
+async def list_notes(session: ReadSessionDep, page: PageDep) -> Page[Note]:
+    return await paginate(session, select(Note), page, sort=[col(Note.id)])
+"""
+
+TEST_NOTES = """\
+async def test_a_title_is_taken_once(client):
+    assert (await client.post("/notes", json={"title": "a"})).status_code == 201
+    assert (await client.post("/notes", json={"title": "a"})).status_code == 409
+    assert len((await client.get("/notes")).json()["items"]) == 1
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What pytest said.
+
+    Attributes:
+        code: its exit code.
+        text: its output.
+    """
+
+    code: int
+    text: str
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """The outcome of each test, such as `PASSED`, by name."""
+        found = re.findall(r"^([A-Z]+) test_\w+\.py::(\S+)", self.text, re.MULTILINE)
+        return {name: outcome for outcome, name in found}
+
+    def must_pass(self, *names: str) -> None:
+        """Fail, with the output, unless all tests passed, and those named are among them."""
+        assert self.code == 0, self.text
+        assert set(names) <= {
+            name for name, outcome in self.outcomes.items() if outcome == "PASSED"
+        }
+
+
+@dataclass(frozen=True)
+class Project:
+    """A user's folder."""
+
+    folder: Path
+
+    def write(self, **modules: str) -> None:
+        """Write Python files."""
+        for name, text in modules.items():
+            (self.folder / f"{name}.py").write_text(text)
+
+    def test(self, *arguments: str, **variables: str) -> Run:
+        """Run its tests as a user does, without what our own environment says."""
+        ours = ("NEON", "DATABASE_URL", "PYTEST", "ENVIRONMENT", "COV_")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pytest", "-rA", "-p", "no:cacheprovider", *arguments],
+            cwd=self.folder,
+            env={**environment, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The app of the tutorial and its entry point; warnings are errors."""
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT + STRICT)
+    project = Project(tmp_path)
+    project.write(notes=NOTES)
+    return project
+
+
+def test_the_tutorial_works_as_written(project: Project) -> None:
+    """The first evening's test passes with one line of configuration; no server is left."""
+    (project.folder / "pyproject.toml").write_text(PYPROJECT)
+    project.write(test_notes=TEST_NOTES)
+
+    project.test().must_pass("test_a_title_is_taken_once")
+
+    assert _is_gone(project.folder / ".neonkit" / "test" / "data" / "postmaster.pid")
+
+
+def _is_gone(file: Path) -> bool:
+    for _ in range(500):
+        if not file.exists():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_nothing_is_imported_before_it_is_needed(project: Project) -> None:
+    """A run that asks for no fixture of ours pays for none of what they need."""
+    project.write(
+        test_imports="""\
+import sys
+
+def test_light():
+    heavy = {"asyncpg", "fastapi", "httpx2", "pydantic", "sqlalchemy", "sqlmodel", "uvicorn"}
+    assert not heavy & set(sys.modules)
+"""
+    )
+
+    project.test().must_pass("test_light")
+
+
+def test_without_an_entry_point_the_lines_to_add_are_said(project: Project) -> None:
+    """No app is guessed: the test fails with the file and the lines that name one."""
+    (project.folder / "pyproject.toml").write_text(STRICT)
+    project.write(test_notes=TEST_NOTES)
+
+    run = project.test()
+
+    assert run.outcomes == {"test_a_title_is_taken_once": "ERROR"}
+    assert f"{project.folder / 'pyproject.toml'}" in run.text
+    assert '[tool.fastapi]\n    entrypoint = "main:app"' in run.text
+    assert "Traceback" not in run.text
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("notes:ap", "has no attribute 'ap'"),
+        ("notes", "it is module"),
+        ("no:te:s", "is not the FastAPI app of a module"),
+        ("nowhere:app", "No module named 'nowhere'"),
+    ],
+)
+def test_a_wrong_entry_point_is_named(project: Project, name: str, why: str) -> None:
+    """An entry point that is no FastAPI app is refused with what stands there instead."""
+    (project.folder / "pyproject.toml").write_text(f'[tool.fastapi]\nentrypoint = "{name}"\n')
+    project.write(test_app="def test_app(app): ...")
+
+    run = project.test()
+
+    assert run.outcomes == {"test_app": "ERROR"}
+    assert why in run.text
+
+
+def test_fixtures_of_the_user_win(project: Project) -> None:
+    """The project's own `app` and `session` take the place of ours, and ours build on them."""
+    project.write(
+        conftest="""\
+import neonkit, pytest
+from fastapi import FastAPI
+
+pytest_plugins = ["plugin"]
+
+@pytest.fixture(scope="session")
+def app():
+    app = FastAPI()
+    neonkit.install(app)
+    app.add_api_route("/mine", lambda: "mine")
+    return app
+""",
+        plugin="""\
+import pytest
+
+@pytest.fixture
+def session():
+    return "mine"
+""",
+        test_mine="""\
+from urllib.request import urlopen
+
+async def test_app(client):
+    assert (await client.get("/mine")).json() == "mine"
+
+def test_live(live_server):
+    with urlopen(live_server.url + "/mine") as answer:
+        assert answer.read() == b'"mine"'
+
+def test_session(session):
+    assert session == "mine"
+""",
+    )
+
+    project.test().must_pass("test_app", "test_live", "test_session")
+
+
+TURNS = """\
+import pytest
+from sqlmodel import select
+from notes import Note
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_committed(turn, db, client):
+    async with db.session() as session:
+        session.add(Note(title="a"))
+        await session.commit()
+    assert (await client.post("/notes", json={"title": "a"})).status_code == 409
+    assert (await client.post("/notes", json={"title": "b"})).status_code == 201
+    titles = [item["title"] for item in (await client.get("/notes")).json()["items"]]
+    assert titles == ["a", "b"]
+
+async def test_uncommitted(session):
+    session.add(Note(title="c"))
+    await session.flush()
+
+async def test_left_broken(session):
+    session.add_all([Note(title="c"), Note(title="c")])
+    with pytest.raises(Exception, match="duplicate"):
+        await session.commit()
+
+async def test_left_open(db):
+    test_left_open.session = db.session()
+    session = await test_left_open.session.__aenter__()
+    session.add(Note(title="c"))
+    await session.flush()
+
+async def test_empty(session, client):
+    assert (await session.exec(select(Note))).all() == []
+    assert (await client.get("/notes")).json()["items"] == []
+"""
+
+
+def test_each_test_starts_clean(project: Project) -> None:
+    """What a test committed, forgot to commit, broke or left open is unknown to the next."""
+    project.write(test_turns=TURNS)
+
+    project.test().must_pass(
+        "test_committed[1]", "test_committed[2]", "test_uncommitted", "test_empty"
+    )
+
+
+REAL = """\
+import asyncio, subprocess, sys
+import pytest
+from sqlmodel import select, text
+from notes import Note
+
+clones = set()
+
+async def one(session, query):
+    return (await session.exec(text(query))).scalar()
+
+def test_sync(live_server):
+    script = f"from urllib.request import urlopen; urlopen('{live_server.url}/notes')"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+async def test_over_tcp(live_server, client, db):
+    assert str(client.base_url) == live_server.url
+    posts = [client.post("/notes", json={"title": str(n)}) for n in range(10)]
+    assert {answer.status_code for answer in await asyncio.gather(*posts)} == {201}
+    async with db.read_session() as session:
+        assert len((await session.exec(select(Note))).all()) == 10
+        clones.add(await one(session, "SELECT current_database()"))
+
+@pytest.mark.real_commits
+async def test_in_process(client, db, session):
+    posts = [client.post("/notes", json={"title": str(n)}) for n in range(10)]
+    assert {answer.status_code for answer in await asyncio.gather(*posts)} == {201}
+    async with db.read_session() as other:
+        assert len((await other.exec(select(Note))).all()) == 10
+        clones.add(await one(other, "SELECT current_database()"))
+
+async def test_afterwards(session):
+    assert (await session.exec(select(Note))).all() == []
+    names = await one(session, "SELECT array_agg(datname::text) FROM pg_database")
+    assert len(clones) == 2 and clones.isdisjoint(names)
+
+def test_too_late(db, request):
+    request.getfixturevalue("live_server")
+"""
+
+
+def test_real_commits(project: Project) -> None:
+    """`live_server` and `real_commits` give a test a clone, which is dropped after it."""
+    project.write(test_real=REAL)
+
+    run = project.test()
+
+    failed = {name for name, outcome in run.outcomes.items() if outcome != "PASSED"}
+    assert failed == {"test_too_late"}, run.text
+    assert "mark the test `real_commits`" in run.text
+
+
+LIFE = """\
+import asyncio, os
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+import neonkit, pytest
+from fastapi import FastAPI, Request
+from neonkit import SessionDep
+from neonkit.testing import LiveServer
+from notes import Note
+
+inside = ContextVar("inside", default="outside")
+
+@asynccontextmanager
+async def lifespan(app):
+    token = inside.set("inside")
+    if fail:
+        raise RuntimeError("no start")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(asyncio.sleep(60))
+        yield {"word": "hello"}
+        task.cancel()
+    inside.reset(token)
+
+fail = False
+mine = FastAPI(lifespan=lifespan)
+neonkit.install(mine)
+
+@mine.get("/state")
+async def state(request: Request) -> str:
+    return request.state.word + " " + inside.get()
+
+@mine.get("/forgets")
+async def forgets(session: SessionDep) -> None:
+    session.add(Note(title="a"))
+
+@mine.get("/breaks")
+async def breaks() -> None:
+    raise RuntimeError
+
+@pytest.fixture
+def app():
+    return mine
+
+def test_environment():
+    assert os.environ["ENVIRONMENT"] == "test"
+
+async def test_lifespan(client):
+    assert (await client.get("/state")).json() == "hello outside"
+    assert inside.get() == "outside"
+
+async def test_live(live_server: LiveServer, client):
+    assert (await client.get("/state")).json() == "hello outside"
+
+async def test_server_errors(client):
+    for path in ("/forgets", "/breaks"):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.json()["title"]) == (500, "Internal")
+
+async def test_fails(client):
+    assert mine.state.neonkit.database is not None
+    raise AssertionError
+
+@pytest.fixture
+def broken():
+    global fail
+    fail = True
+    yield
+    fail = False
+
+def test_never_starts(broken, client):
+    pass
+
+def test_never_serves(broken, live_server):
+    pass
+
+def test_restored(app, db):
+    assert mine.state.neonkit.database is None
+"""
+
+
+def test_the_app_lives_as_under_a_server(project: Project) -> None:
+    """Lifespan, its state and its task; a 500 for what breaks; and all restored afterwards."""
+    project.write(test_life=LIFE)
+
+    run = project.test()
+
+    outcomes = run.outcomes
+    assert {name: outcomes.pop(name) for name in ("test_never_starts", "test_never_serves")} == {
+        "test_never_starts": "ERROR",
+        "test_never_serves": "ERROR",
+    }
+    assert run.text.count("RuntimeError: no start") >= 2
+    assert outcomes.pop("test_fails") == "FAILED"
+    assert outcomes.pop("test_restored") == "PASSED"
+    assert set(outcomes.values()) == {"PASSED"}, run.text
+
+
+def test_tables_declared_later_are_there(project: Project) -> None:
+    """A model that is declared after the databases were made has its table all the same."""
+    project.write(
+        test_late="""\
+import pytest
+from neonkit import TableModel
+from sqlmodel import Field, select
+
+@pytest.fixture(scope="session")
+def late():
+    class Late(TableModel, table=True):
+        id: int | None = Field(default=None, primary_key=True)
+    return Late
+
+async def test_first(session):
+    pass
+
+async def test_late(late, session):
+    assert (await session.exec(select(late))).all() == []
+
+@pytest.mark.real_commits
+async def test_late_clone(late, session):
+    assert (await session.exec(select(late))).all() == []
+"""
+    )
+
+    project.test().must_pass("test_first", "test_late", "test_late_clone")
+
+
+def test_workers_share_one_server(project: Project) -> None:
+    """Under xdist, workers have databases of their own and do not see each other's rows."""
+    project.write(
+        test_many="""\
+import pytest
+from notes import Note
+
+@pytest.mark.parametrize("n", range(20))
+async def test_commit(n, session, client):
+    session.add(Note(title="a"))
+    await session.commit()
+    assert len((await client.get("/notes")).json()["items"]) == 1
+
+@pytest.mark.parametrize("n", range(4))
+async def test_live(n, client, live_server):
+    assert (await client.post("/notes", json={"title": "a"})).status_code == 201
+"""
+    )
+
+    run = project.test("-n", "2")
+
+    run.must_pass(*(f"test_commit[{n}]" for n in range(20)), *(f"test_live[{n}]" for n in range(4)))
+
+
+def test_the_apps_own_url_is_never_used(project: Project) -> None:
+    """Whatever database the environment names for the app, no test connects to it."""
+    project.write(test_notes=TEST_NOTES)
+
+    run = project.test(
+        NEON_DATABASE_URL="postgresql://someone:secret@127.0.0.1:1/production",
+        DATABASE_URL="postgresql://someone:secret@127.0.0.1:1/production",
+    )
+
+    run.must_pass("test_a_title_is_taken_once")
+
+
+async def test_a_server_given_for_tests(project: Project, tmp_path: Path) -> None:
+    """`NEONKIT_TEST_URL` names the server; whatever tests made there is dropped in the end.
+
+    So is what a killed run left, but not what a running one uses.
+    """
+    project.write(test_notes=TEST_NOTES)
+    async with (
+        await LocalServer.start(tmp_path / "server", is_durable=False) as server,
+        Database(create_engine(server.url, application_name="neonkit_test_aaaaaaaa")) as running,
+    ):
+        engine = running.engine.execution_options(isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            for name in ("neonkit_test_aaaaaaaa_1", "neonkit_test_bbbbbbbb_1"):
+                await connection.exec_driver_sql(f"CREATE DATABASE {name}")
+
+            run = await asyncio.to_thread(project.test, NEONKIT_TEST_URL=server.url)
+
+            query = "SELECT datname FROM pg_database WHERE starts_with(datname, 'neonkit_test_')"
+            names = (await connection.exec_driver_sql(query)).scalars().all()
+    run.must_pass("test_a_title_is_taken_once")
+    assert names == ["neonkit_test_aaaaaaaa_1"]
+    assert not (project.folder / ".neonkit").exists()
+
+
+@pytest.mark.parametrize("module", ["httpx2", "fastapi_free"])
+def test_what_is_missing_is_named(project: Project, module: str) -> None:
+    """A missing extra, or an app without neonkit, is one sentence with the fix."""
+    fixes = {
+        "httpx2": ('sys.modules["httpx2"] = None', "pip install 'neonkit[testing]'"),
+        "fastapi_free": ("import notes; del notes.app.state.neonkit", "neonkit.install(app)"),
+    }
+    damage, fix = fixes[module]
+    project.write(conftest=f"import sys; sys.path.insert(0, '.'); {damage}", test_notes=TEST_NOTES)
+
+    run = project.test()
+
+    assert run.outcomes == {"test_a_title_is_taken_once": "ERROR"}
+    assert fix in run.text

@@ -1,0 +1,1 @@
+"""What several of the suites need: a database outside of the toolkit, and served apps."""
