@@ -472,7 +472,9 @@ async def test_a_refused_login(
     exc = await raised_by(connect(server.url(driver, **changes)))
     assert fault(exc).kind is kind
     assert fault(exc).is_transient is (kind is not FaultKind.MISCONFIGURED)
-    assert isinstance(problem_error_of(exc), DatabaseUnavailableError)
+    is_busy = kind is FaultKind.TOO_MANY_CONNECTIONS
+    expected = OverloadedError if is_busy else DatabaseUnavailableError
+    assert isinstance(problem_error_of(exc), expected)
 
 
 async def test_a_server_without_tls_is_a_matter_for_an_operator(

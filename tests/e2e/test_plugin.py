@@ -14,6 +14,8 @@ import pytest
 from neonkit import Database, create_engine
 from neonkit.local import LocalServer
 
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "test-your-app.md"
+
 PYPROJECT = """\
 [tool.fastapi]
 entrypoint = "notes:app"
@@ -141,6 +143,19 @@ def test_the_tutorial_works_as_written(project: Project) -> None:
     project.test().must_pass("test_a_title_is_taken_once")
 
     assert _is_gone(project.folder / ".neonkit" / "test" / "data" / "postmaster.pid")
+
+
+def test_the_how_to_works_as_written(project: Project) -> None:
+    """Every test of the page passes; the fixture that it shows, in a folder of its own."""
+    blocks = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", HOW_TO.read_text("utf-8"), re.DOTALL)
+    modules = dict(blocks)
+    (project.folder / "own").mkdir()
+    own = Project(project.folder / "own")
+    test_own = "async def test_own(client): assert (await client.get('/notes')).is_error"
+    own.write(conftest=modules.pop("conftest"), test_own=test_own)
+    project.write(**modules)
+
+    project.test().must_pass("test_notes_are_stored", "test_over_tcp")
 
 
 def _is_gone(file: Path) -> bool:
@@ -521,7 +536,7 @@ async def test_a_server_given_for_tests(project: Project, tmp_path: Path) -> Non
             names = (await connection.exec_driver_sql(query)).scalars().all()
     run.must_pass("test_a_title_is_taken_once")
     assert names == ["neonkit_test_aaaaaaaa_1"]
-    assert not (project.folder / ".neonkit").exists()
+    assert not (project.folder / ".neonkit" / "test").exists()
 
 
 @pytest.mark.parametrize("module", ["httpx2", "fastapi_free"])

@@ -88,7 +88,7 @@ async def test_it_starts_keeps_and_ends(tmp_path: Path) -> None:
 
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     assert modes.pop("data") == 0o700
-    assert set(modes.values()) == {0o600}
+    assert set(modes.values()) == {0o600, 0o644}
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
@@ -249,3 +249,12 @@ def test_as_a_user_who_is_not_root() -> None:
         _wait_until_gone(folder, 2)
         subprocess.run(["rm", "-rf", str(folder)], check=True)
     assert done.stdout.startswith("postgresql://postgres:"), done.stderr
+
+
+async def test_a_start_right_after_a_stop(tmp_path: Path) -> None:
+    """Whoever starts while the last server still ends waits for it, and starts anew."""
+    for _ in range(10):
+        server = await LocalServer.start(tmp_path, is_durable=False)
+        await server.stop()
+    async with await LocalServer.start(tmp_path, is_durable=False) as server:
+        assert await _run(server.url, "SELECT 1") == [1]

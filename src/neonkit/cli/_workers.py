@@ -113,7 +113,8 @@ class Workers:
             except EOFError:
                 return False
         if refusal is not None:
-            self._refusal = self._refusal or refusal
+            if is_first:
+                self._refusal = refusal
             return False
         if is_first:
             self._missing -= 1

@@ -58,6 +58,7 @@ def main() -> None:
     fcntl.flock(users_lock, fcntl.LOCK_EX)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _stop(server)
+    os.close(server_lock)  # before `users`: who gets that one must not find this one taken
 
 
 def _end_with(server: Server) -> None:

@@ -68,6 +68,7 @@ class LocalServer:
     def _start(cls, folder: Path, *, is_durable: bool) -> Self:
         folder = folder.absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")  # a password and 40 MB of data are inside
         with _locked(folder / "starting"):
             users = os.open(folder / "users", os.O_RDWR | os.O_CREAT, 0o600)
             try:

@@ -1,41 +1,91 @@
 """The signing key: refused where it is weak, made and kept where nobody gave one."""
 
 import os
+import re
 import secrets
+import tempfile
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
+from neonkit.errors import ConfigurationError
+
 _FEWEST_BYTES = 32
-_FEWEST_DIFFERENT = 10
-_PLACEHOLDERS = ("changeme", "change-me", "change_me", "secret", "password", "your-", "example")
+_FEWEST_DIFFERENT = 8
+_FEWEST_BESIDE_WORDS = 16
+_UNMISTAKABLE = re.compile("change(me|this|it)|replace(me|this)|insecure|placeholder")
+_COMMON = re.compile(
+    "secret|password|passphrase|example|default|your|mine|here|signing|token|random|string|"
+    "please|production|key"
+)
+_PUBLISHED = {
+    # FastAPI's tutorial on JWT, copied into many services
+    "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+}
 
 
 def weakness_of(key: str) -> str | None:
     """Why a signing key will not do; `None` where it will."""
-    if len(key.encode()) < _FEWEST_BYTES:
-        return f"it must have at least {_FEWEST_BYTES} bytes"
-    if len(set(key)) < _FEWEST_DIFFERENT:
-        return f"it must hold at least {_FEWEST_DIFFERENT} different characters"
-    rest = key.casefold()
-    for placeholder in _PLACEHOLDERS:
-        rest = rest.replace(placeholder, "")
-    if len(rest.encode()) < _FEWEST_BYTES and len(rest) < len(key):
-        return "it is made of words that stand in examples"
-    return None
+    weaknesses = {
+        f"it must have at least {_FEWEST_BYTES} bytes": len(key.encode()) < _FEWEST_BYTES,
+        f"it must hold at least {_FEWEST_DIFFERENT} different characters": (
+            len(set(key)) < _FEWEST_DIFFERENT
+        ),
+        "it stands in a published example": key in _PUBLISHED,
+        "it repeats a shorter one": key in (key + key)[1:-1],
+        "it counts through the alphabet or the digits": _is_counted(key),
+        "it is made of words that stand in examples": _is_placeholder(key),
+    }
+    return next((what for what, is_so in weaknesses.items() if is_so), None)
+
+
+def _is_counted(key: str) -> bool:
+    """Whether most characters are next to their neighbour in order, as in abcdef or 987654."""
+    steps = [abs(ord(a) - ord(b)) for a, b in pairwise(key)]
+    return sum(step <= 1 for step in steps) * 4 > len(steps) * 3
+
+
+def _is_placeholder(key: str) -> bool:
+    """Whether too little is left without the words of placeholders and what joins them."""
+    words = re.sub(r"[^a-z0-9]", "", key.casefold())
+    if _UNMISTAKABLE.search(words):
+        return len(_UNMISTAKABLE.sub("", words)) < _FEWEST_BYTES
+    rest = _COMMON.sub("", words)
+    return len(rest) < min(len(words), _FEWEST_BESIDE_WORDS)
 
 
 def kept_key(folder: Path) -> str:
-    """The key that development uses on this machine, made at first and kept in a 0600 file."""
+    """The key that development uses on this machine, made at first and kept in a 0600 file.
+
+    Raises:
+        ConfigurationError: the file cannot be made or read, or does not hold such a key.
+    """
     file = folder / "secret_key"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = folder / f"secret_key.{os.getpid()}"
-    if not file.exists():
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
+    try:
+        if not file.exists():
+            _make(file)
+        key = file.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file}, where development keeps its signing key, cannot be used "
+            f"({error.strerror}): set SECRET_KEY, or let this user write there"
+        ) from None
+    except UnicodeDecodeError:
+        key = ""
+    if weakness_of(key):
+        raise ConfigurationError(
+            f"{file} does not hold a signing key: remove it, or set SECRET_KEY"
+        )
+    return key
+
+
+def _make(file: Path) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, draft = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as handle:
             handle.write(secrets.token_urlsafe(48))
-        try:
-            os.link(draft, file)  # fails where another process was first: then its key counts
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return file.read_text().strip()
+        with suppress(FileExistsError):  # another process was first: then its key counts
+            os.link(draft, file)
+    finally:
+        Path(draft).unlink()

@@ -1,58 +1,31 @@
 """Every variable of the environment that neonkit reads."""
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from dotenv import dotenv_values
-from pydantic import (
-    AliasChoices,
-    BeforeValidator,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    field_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from neonkit.db import PoolPolicy, TimeoutPolicy
 from neonkit.dsn import Dsn
-from neonkit.errors import ConfigurationError, UrlError
+from neonkit.errors import ConfigurationError
+from neonkit.settings import _values
 from neonkit.settings._names import misspelt, misspelt_in_environment
-from neonkit.settings._secret_key import kept_key, weakness_of
+from neonkit.settings._rules import problems_of, warnings_of
+from neonkit.settings._secret_key import kept_key
+from neonkit.settings._sources import Sources
+from neonkit.settings._urls import direct_url, pooled_url
 
 _HOME = Path(".neonkit")
 
 
-def _split(value: object) -> object:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-def _dsn(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return Dsn.parse(value)
-        except UrlError as error:
-            raise ValueError(str(error)) from None
-    return value
-
-
-Words = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
-Networks = Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)]
-Url = Annotated[Dsn | None, BeforeValidator(_dsn)]
-Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
-Auto = Literal["auto"]
-
-
 class Settings(BaseSettings):
     """What the environment and `.env` say; subclass it to add your own.
+
+    A value given by keyword comes before the environment, which comes before `.env`. An empty
+    variable counts as unset. `_env_file=None` reads no file.
 
     Raises:
         ConfigurationError: with every problem at once, each with the variable and its fix.
@@ -60,40 +33,40 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        extra="ignore",
+        env_file_encoding="utf-8-sig",  # what some editors put first is no part of a name
+        dotenv_filtering="only_existing",  # the file may hold other programs' variables
+        extra="forbid",
         env_ignore_empty=True,
-        arbitrary_types_allowed=True,
         frozen=True,
         hide_input_in_errors=True,
         populate_by_name=True,
     )
 
-    neon_database_url: Url = Field(
-        default=None, validation_alias=AliasChoices("NEON_DATABASE_URL", "DATABASE_URL_UNPOOLED")
-    )
-    neon_pooled_database_url: Url = None
-    database_url: Url = None
-    pooler_tracks_statements: Auto | bool = "auto"
-    scale_to_zero: Auto | bool = "auto"
-    database_driver: Literal["asyncpg", "psycopg"] = "asyncpg"
+    neon_database_url: _values.Url = None
+    neon_pooled_database_url: _values.Url = None
+    database_url_unpooled: _values.Url = None
+    database_url: _values.Url = None
+    pooler_tracks_statements: _values.Switch = "auto"
+    scale_to_zero: _values.Switch = "auto"
+    database_driver: _values.Driver = "asyncpg"
     pool_size: int = Field(default=5, ge=1, le=1000)
     max_overflow: int = Field(default=10, ge=0, le=1000)
-    pool_recycle: Seconds = 240
-    pool_timeout: Seconds = 5
-    connect_timeout: Seconds = 12
-    statement_timeout: Seconds = 5
-    lock_timeout: Seconds = 2
-    request_timeout: Seconds = 15
+    pool_recycle: _values.Seconds = 240
+    pool_timeout: _values.Seconds = 5
+    connect_timeout: _values.Seconds = 12
+    statement_timeout: _values.Seconds = 5
+    lock_timeout: _values.Seconds = 2
+    request_timeout: _values.Seconds = 15
     app_name: str = Field(default="FastAPI with Neon", min_length=1, max_length=63)
-    environment: str | None = None
+    environment: _values.Name = None
     debug: bool = False
-    api_v1_prefix: str = Field(default="/api/v1", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
-    cors_origins: Words = []
+    api_v1_prefix: _values.Prefix = "/api/v1"
+    cors_origins: _values.Words = []
     secret_key: SecretStr | None = None
-    previous_secret_keys: Secrets = []
-    access_token_ttl: int = Field(default=900, ge=1)
-    refresh_token_ttl: int = Field(default=2_592_000, ge=1)
-    refresh_token_grace: int = Field(default=10, ge=0)
+    previous_secret_keys: _values.Secrets = []
+    access_token_ttl: _values.Lifetime = 900
+    refresh_token_ttl: _values.Lifetime = 2_592_000
+    refresh_token_grace: _values.Grace = 10
     first_admin_username: str | None = None
     first_admin_email: str | None = None
     first_admin_password: SecretStr | None = None
@@ -103,32 +76,48 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=65536, ge=1)
     rate_limit_enabled: bool = True
     login_max_failures: int = Field(default=10, ge=1)
-    login_window: Seconds = 300
-    idempotency_ttl: int = Field(default=86400, ge=1)
-    trusted_proxies: Networks = []
+    login_window: _values.Seconds = 300
+    idempotency_ttl: _values.Lifetime = 86400
+    trusted_proxies: _values.Networks = []
     metrics_token: SecretStr | None = None
-    slow_query_seconds: Seconds = 1.0
-    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
-    log_format: Literal["json", "console"] | None = None
-    drain_seconds: float = Field(default=5, ge=0)
-    shutdown_timeout: Seconds = 25
+    slow_query_seconds: _values.Seconds = 1.0
+    log_level: _values.LogLevel = "info"
+    log_format: _values.LogFormat = None
+    drain_seconds: _values.Pause = 5
+    shutdown_timeout: _values.Seconds = 25
 
+    _sources: Sources = PrivateAttr()
     _warnings: tuple[str, ...] = PrivateAttr(())
 
     def __init__(self, **values: Any) -> None:  # the fields' own types
+        sources = Sources.of(type(self), values)
         try:
             super().__init__(**values)
+        except SettingsError as error:
+            raise ConfigurationError(_listed([f"{error}: write it as JSON"])) from None
         except ValidationError as error:
-            raise ConfigurationError(_explain(error)) from None
-        problems = [*self._timeouts_out_of_order(), *self._missing()]
-        if problems:
+            said, wrong = _explain(error, sources)
+            said += self._broken_rules(values, wrong)
+            raise ConfigurationError(_listed(said)) from None
+        if problems := [problem.text for problem in problems_of(self)]:
             raise ConfigurationError(_listed(problems))
-        self._warnings = tuple(self._find_unwise(values.get("_env_file", ".env")))
+        self._sources = sources
+        self._warnings = (*_misspellings(sources), *warnings_of(self))
 
-    @field_validator("log_level", "log_format", mode="before")
-    @classmethod
-    def _fold(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
+    def _broken_rules(self, values: Mapping[str, Any], wrong: set[str]) -> list[str]:
+        """Try again without the wrong values, for the rules that the others break."""
+        fields = type(self).model_fields
+        kept = {name: value for name, value in values.items() if name not in wrong}
+        defaults = {
+            name: fields[name].get_default(call_default_factory=True, validated_data={})
+            for name in wrong & fields.keys()
+            if not fields[name].is_required()
+        }
+        try:
+            super().__init__(**kept | defaults)
+        except ValidationError:
+            return []
+        return [each.text for each in problems_of(self) if wrong.isdisjoint(each.fields)]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -138,23 +127,30 @@ class Settings(BaseSettings):
     @cached_property
     def traffic_dsn(self) -> Dsn | None:
         """Where requests go: the pooled URL, given or derived, else the direct one."""
-        given = self.neon_pooled_database_url or self._alias_dsn(is_pooled=True)
-        direct = self.neon_database_url or self._alias_dsn(is_pooled=False)
-        return given or (direct and direct.pooled())
+        pooled, direct = pooled_url(self), direct_url(self)
+        if pooled is not None:
+            return pooled.dsn
+        return direct and direct.dsn.pooled()
 
     @cached_property
     def direct_dsn(self) -> Dsn | None:
-        """Where migrations go: never through the pooler."""
-        given = self.neon_database_url or self._alias_dsn(is_pooled=False) or self.traffic_dsn
-        return given and given.direct()
+        """Where migrations go, never through the pooler.
 
-    def _alias_dsn(self, *, is_pooled: bool) -> Dsn | None:
-        url = self.database_url
-        return url if url is not None and url.is_pooled == is_pooled else None
+        `None` also where only the URL of another pooler than Neon's is given: what stands behind
+        it cannot be derived.
+        """
+        pooled, direct = pooled_url(self), direct_url(self)
+        if direct is not None:
+            return direct.dsn.direct()
+        return pooled.dsn.direct() if pooled is not None and pooled.dsn.is_neon else None
 
     @property
     def is_production(self) -> bool:
-        """Whether this is production: any name but `development` and `test` counts as it."""
+        """Whether this is production: any name but `development` and `test` counts as it.
+
+        Without a name it is production if the database is on another machine. `neonkit dev` and
+        `neonkit serve` set the name where nobody did.
+        """
         if self.environment is not None:
             return self.environment.lower() not in {"development", "test"}
         return self.traffic_dsn is not None and not self.traffic_dsn.is_local
@@ -166,9 +162,16 @@ class Settings(BaseSettings):
             return self.scale_to_zero
         return self.traffic_dsn is not None and self.traffic_dsn.is_neon
 
-    @property
+    @cached_property
     def signing_keys(self) -> tuple[bytes, ...]:
-        """The key that signs, then those that only verify."""
+        """The key that signs, then those that only verify.
+
+        Without SECRET_KEY, which only development does without, the first is made once and kept
+        in `.neonkit/secret_key`.
+
+        Raises:
+            ConfigurationError: that file cannot be used.
+        """
         current = self.secret_key.get_secret_value() if self.secret_key else kept_key(_HOME)
         return (
             current.encode(),
@@ -191,97 +194,56 @@ class Settings(BaseSettings):
         )
 
     def effective(self) -> list[tuple[str, str, str]]:
-        """Each variable with its value, secrets masked, and where it comes from."""
-        in_file = {name.upper() for name in _read_file(".env")}
-        rows = []
-        for name in sorted(type(self).model_fields):
-            variable = name.upper()
-            is_set = name in self.model_fields_set
-            source = (
-                "environment"
-                if variable in os.environ
-                else ".env"
-                if variable in in_file
-                else "given"
-            )
-            rows.append((variable, str(getattr(self, name)), source if is_set else "default"))
-        return rows
+        """Each variable with its value, secrets masked, and where it comes from.
 
-    def _timeouts_out_of_order(self) -> list[str]:
-        rules = (
-            ("lock_timeout", "statement_timeout"),
-            ("statement_timeout", "request_timeout"),
-            ("pool_timeout", "request_timeout"),
-            ("connect_timeout", "request_timeout"),
-            ("drain_seconds", "shutdown_timeout"),
+        The source is `environment`, `.env`, `default`, or `given` for a keyword. A value that
+        another one decides is shown as decided; none is the empty string.
+        """
+        decided = {
+            "environment": self.environment
+            or ("production" if self.is_production else "development"),
+            "log_format": self.effective_log_format,
+        }
+        return sorted(
+            (variables[0], _shown(decided.get(name, getattr(self, name))), sources.source_of(name))
+            for sources in (self._sources,)
+            for name, variables in sources.variables.items()
         )
-        return [
-            f"{less.upper()} ({getattr(self, less):g}) must be smaller than "
-            f"{more.upper()} ({getattr(self, more):g})"
-            for less, more in rules
-            if getattr(self, less) >= getattr(self, more)
-        ]
-
-    def _missing(self) -> list[str]:
-        problems = []
-        admin = (self.first_admin_username, self.first_admin_email, self.first_admin_password)
-        if any(admin) and not all(admin):
-            problems.append("FIRST_ADMIN_USERNAME, _EMAIL and _PASSWORD: set all three, or none")
-        if self.database_driver == "psycopg":
-            problems.append("DATABASE_DRIVER: psycopg is not in this release; leave it out")
-        if not self.is_production:
-            return problems
-        if self.traffic_dsn is None:
-            problems.append(
-                "NEON_DATABASE_URL is not set: production has no database of its own; copy the "
-                "connection string from Neon's console"
-            )
-        if self.secret_key is None:
-            problems.append(f"SECRET_KEY is not set; {_MAKE_A_KEY}")
-        elif weakness := weakness_of(self.secret_key.get_secret_value()):
-            problems.append(f"SECRET_KEY is weak: {weakness}; {_MAKE_A_KEY}")
-        return problems
-
-    def _find_unwise(self, env_file: Any) -> list[str]:  # noqa: ANN401  # pydantic-settings' own
-        known = _variables(type(self))
-        names = misspelt_in_environment(os.environ, known)
-        names |= misspelt(_read_file(env_file), known)
-        found = [f"{name} is not a setting: did you mean {meant}?" for name, meant in names.items()]
-        if self.neon_database_url is not None and self.neon_database_url.is_pooled:
-            found.append(
-                "NEON_DATABASE_URL names the pooler: migrations will go to the direct host instead"
-            )
-        dsn = self.traffic_dsn
-        if dsn and not dsn.is_local and dsn.sslmode in {"disable", "allow", "prefer"}:
-            found.append("the database is on another host without TLS: add sslmode=verify-full")
-        if self.debug and self.is_production:
-            found.append("DEBUG is on in production: each statement is logged")
-        if "*" in self.cors_origins:
-            found.append("CORS_ORIGINS=* lets every site read answers: name the origins")
-        if self.drain_seconds + self.request_timeout + 1 > self.shutdown_timeout:
-            found.append(
-                "DRAIN_SECONDS + REQUEST_TIMEOUT + 1 exceeds SHUTDOWN_TIMEOUT: a shutdown may "
-                "cut requests off"
-            )
-        return found
 
 
-_MAKE_A_KEY = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+def _misspellings(sources: Sources) -> list[str]:
+    names = misspelt_in_environment(sources.environment, sources.known)
+    names |= misspelt(sources.file, sources.known)
+    return [f"{name} is not a setting: did you mean {names[name]}?" for name in sorted(names)]
 
 
-def _variables(settings: type[BaseSettings]) -> set[str]:
-    return {name.upper() for name in settings.model_fields} | {"DATABASE_URL_UNPOOLED"}
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case list():
+            return ",".join(map(_shown, value))
+        case _:
+            return str(value)
 
 
-def _read_file(env_file: Any) -> dict[str, str | None]:  # noqa: ANN401  # pydantic-settings' own
-    return dict(dotenv_values(env_file)) if env_file and Path(env_file).is_file() else {}
-
-
-def _explain(error: ValidationError) -> str:
-    return _listed(
-        f"{str(entry['loc'][0]).upper()}: {entry['msg'].removeprefix('Value error, ')}"
-        for entry in error.errors(include_input=False, include_context=False, include_url=False)
-    )
+def _explain(error: ValidationError, sources: Sources) -> tuple[list[str], set[str]]:
+    """Say what is wrong, and name the fields and keywords that are."""
+    said, wrong = [], set()
+    for entry in error.errors(include_input=False, include_context=False, include_url=False):
+        text = entry["msg"].removeprefix("Value error, ")
+        if not entry["loc"]:
+            said.append(text)
+            continue
+        name = str(entry["loc"][0])
+        field = sources.field_of(name)
+        wrong.add(field or name)
+        said.append(f"{sources.variables[field][0] if field else name}: {text}")
+    return said, wrong
 
 
 def _listed(problems: Iterable[str]) -> str:

@@ -1,0 +1,122 @@
+"""The documentation is executed: what it shows is what happens."""
+
+import ast
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support.outside import serving
+
+ROOT = Path(__file__).parents[2]
+TUTORIAL = ROOT / "docs" / "tutorial" / "first-evening.md"
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    language: str
+    text: str
+
+
+def _blocks(page: Path) -> list[Block]:
+    return [Block(*found) for found in FENCE.findall(page.read_text())]
+
+
+def _calls(page: Path) -> Iterator[tuple[str, str]]:
+    """The `curl` commands of a page, each with the answer that is shown below it."""
+    blocks = _blocks(page)
+    for block, following in itertools.pairwise(blocks):
+        if block.language == "bash" and block.text.startswith("curl"):
+            assert following.language == "text", f"no answer is shown below: {block.text}"
+            yield block.text, following.text
+
+
+def _check_calls(page: Path, url: str) -> None:
+    calls = list(_calls(page))
+    assert calls
+    for command, shown in calls:
+        done = subprocess.run(
+            ["bash", "-c", command.replace("http://127.0.0.1:8000", url)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        pattern = ".+".join(re.escape(part) for part in shown.strip().split("…"))
+        assert re.fullmatch(pattern, done.stdout.strip()), f"{command}\n{done.stdout}"
+
+
+def test_the_readmes_commands_answer_as_shown(tmp_path: Path) -> None:
+    """Every `curl` of the README, run in order on a fresh starter, answers what stands below it."""
+    with serving(tmp_path, "neonkit", "dev", "neonkit_starter.app:app") as served:
+        served.wait_for("/health/ready", 200, 20)
+        _check_calls(ROOT / "README.md", served.url)
+
+
+def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
+    """Its files make an app that answers as shown, whose test passes, and that mypy accepts."""
+    for block in _blocks(TUTORIAL):
+        name = re.match(r"# (\w+\.py)\n", block.text)
+        if name:
+            (tmp_path / name[1]).write_text(block.text)
+        elif block.language == "toml":
+            (tmp_path / "pyproject.toml").write_text(block.text)
+    with serving(tmp_path, "neonkit", "dev", "notes:app") as served:
+        served.wait_for("/health/ready", 200, 20)
+        _check_calls(TUTORIAL, served.url)
+    for command in (("pytest", "-q", "-p", "no:cacheprovider"), ("mypy", "--strict", "notes.py")):
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_on_a_page_is_python(page: Path) -> None:
+    """Each Python block of each page compiles."""
+    for block in _blocks(page):
+        if block.language == "python":
+            compile(block.text, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize("page", ["how-to/install-piece-by-piece.md", "how-to/your-own-errors.md"])
+def test_an_apps_page_runs(page: str, tmp_path: Path) -> None:
+    """The app of a how-to can be served: its schema comes out complete."""
+    text = next(b.text for b in _blocks(ROOT / "docs" / page) if b.language == "python")
+    (tmp_path / "shown.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", "import shown; shown.app.openapi(); print(shown.app.title)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "FastAPI\n"), done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file that is there."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_evenings_app_is_the_one_in_the_tutorial() -> None:
+    """What the end-to-end tests serve is what the tutorial shows, comments apart."""
+    shown = next(b.text for b in _blocks(TUTORIAL) if b.text.startswith("# notes.py"))
+    served = (Path(__file__).parent / "apps" / "notes.py").read_text()
+
+    assert ast.dump(ast.parse(shown)) == ast.dump(ast.parse(served))
