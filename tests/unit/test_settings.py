@@ -291,9 +291,10 @@ def test_what_is_merely_unwise_is_a_warning(
     assert [warning for warning in Settings().warnings if said in warning]
 
 
-def test_neon_without_sslmode_is_not_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neon's hosts always get TLS, so that nothing is to be warned of."""
-    _set(monkeypatch, ENVIRONMENT="test", NEON_DATABASE_URL=DIRECT.partition("?")[0])
+@pytest.mark.parametrize("url", [DIRECT.partition("?")[0], LOCAL, f"{ELSEWHERE}?sslmode=require"])
+def test_where_tls_is_not_missed(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Neon's hosts always get TLS, this machine needs none, and a URL may ask for it."""
+    _set(monkeypatch, ENVIRONMENT="test", NEON_DATABASE_URL=url)
 
     assert Settings().warnings == ()
 

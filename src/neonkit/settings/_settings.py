@@ -33,7 +33,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        env_file_encoding="utf-8-sig",  # what some editors put first is no part of a name
         dotenv_filtering="only_existing",  # the file may hold other programs' variables
         extra="forbid",
         env_ignore_empty=True,

@@ -42,8 +42,7 @@ def are_apart(pooled: Dsn, direct: Dsn) -> bool:
     """
     if not pooled.is_neon:
         return False
-    same_endpoint = direct.is_neon and _endpoint(pooled) == _endpoint(direct)
-    return not same_endpoint or pooled.database != direct.database
+    return (_endpoint(pooled), pooled.database) != (_endpoint(direct), direct.database)
 
 
 def _endpoint(dsn: Dsn) -> str:
