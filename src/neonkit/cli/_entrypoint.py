@@ -3,7 +3,6 @@
 import importlib
 import re
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGIApplication
 
 from neonkit.errors import ConfigurationError
+from neonkit.settings import declared_app
 
 STARTER = "neonkit_starter.app:app"
 
@@ -29,30 +29,11 @@ def find_target(app: str | None, folder: Path) -> str:
     Raises:
         ConfigurationError: it is not of that form, or `pyproject.toml` cannot be read.
     """
-    target = app or _declared(folder / "pyproject.toml") or STARTER
+    target = app or declared_app(folder / "pyproject.toml") or STARTER
     if _TARGET.fullmatch(target):
         return target
     raise ConfigurationError(
         f"{target!r} names no app: write it as module:attribute, such as {_suggest(target)}"
-    )
-
-
-def _declared(pyproject: Path) -> str | None:
-    try:
-        document = tomllib.loads(pyproject.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{pyproject.name} cannot be read: {error}") from None
-    value: object = document
-    for name in ("tool", "fastapi", "entrypoint"):
-        value = value.get(name, {}) if isinstance(value, dict) else None
-    if value == {}:
-        return None
-    if isinstance(value, str):
-        return value
-    raise ConfigurationError(
-        f"{pyproject.name}: [tool.fastapi] entrypoint must be a string, such as 'notes:app'"
     )
 
 

@@ -86,6 +86,7 @@ class Connector:
         self.facts: ServerFacts | None = None
         self.connecting = 0
         self.pulse = Pulse()
+        self.dsn = dsn
         self._arguments = _bounded_by_server(dsn, timeouts).for_asyncpg()
 
     async def connect(self) -> asyncpg.Connection:

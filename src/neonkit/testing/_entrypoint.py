@@ -2,13 +2,13 @@
 
 import pkgutil
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
 
 from neonkit.errors import ConfigurationError
+from neonkit.settings import declared_app
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,6 @@ def find_entrypoint(folder: Path) -> Entrypoint | None:
     for place in (folder, *folder.parents):
         file = place / "pyproject.toml"
         if file.is_file():
-            tool = tomllib.loads(file.read_text("utf-8")).get("tool", {})
-            name = tool.get("fastapi", {}).get("entrypoint")
+            name = declared_app(file)
             return Entrypoint(place, name) if name else None
     return None
