@@ -5,7 +5,7 @@ import logging
 import re
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import BackgroundTasks, FastAPI, Request
 from httpx2 import AsyncClient
 from sqlalchemy import text
 
@@ -36,11 +36,25 @@ def app() -> FastAPI:
     async def slow() -> None:
         await asyncio.sleep(30)
 
+    @app.get("/after")
+    async def after(request: Request, tasks: BackgroundTasks) -> None:
+        tasks.add_task(lambda: seen.append(request.state.process_time))
+
     @app.get("/state")
     async def state(request: Request) -> str:
         return str(request.state.request_id)
 
     return app
+
+
+seen: list[float] = []
+
+
+async def test_the_time_taken_is_known_afterwards(client: AsyncClient) -> None:
+    """`request.state.process_time` is what X-Process-Time says, for what comes after."""
+    response = await client.get("/after")
+
+    assert [f"{seconds:.3f}s" for seconds in seen] == [response.headers["x-process-time"]]
 
 
 async def test_a_request_id_is_kept(client: AsyncClient) -> None:
