@@ -1,6 +1,8 @@
 # Two commands do everything: `make run` and `make test`. Both set up what they need first.
 PYTHON ?= python3
 BIN := .venv/bin
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+  --no-emit-index-url pyproject.toml
 
 .PHONY: run test lint types suite lock clean
 
@@ -23,10 +25,9 @@ suite: .venv/dev
 
 lock: .venv/dev
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url pyproject.toml --extra local --group build -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url pyproject.toml --extra testing --group dev -o requirements/dev.txt
+	$(COMPILE) --group build -o requirements/serve.txt
+	$(COMPILE) --extra local --group build -o requirements/run.txt
+	$(COMPILE) --extra testing --group dev -o requirements/dev.txt
 
 clean:
 	rm -rf .venv .neonkit
