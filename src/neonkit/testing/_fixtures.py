@@ -104,6 +104,18 @@ async def session(db: Database) -> AsyncIterator[AsyncSession]:
 
 
 @pytest.fixture
+async def sqlite_session() -> AsyncIterator[AsyncSession]:
+    """A session on an in-memory SQLite of the test's own, for models that need no PostgreSQL.
+
+    Foreign keys are enforced. What needs PostgreSQL is refused, with the name of the feature.
+    """
+    from neonkit.testing._sqlite import sqlite_session
+
+    async with sqlite_session() as session:
+        yield session
+
+
+@pytest.fixture
 def live_server(app: FastAPI, _neonkit_loan: Loan) -> Iterator[LiveServer]:
     """The app behind a TCP port of this machine; `client` talks to it in the same test."""
     from neonkit.testing._live import serving
