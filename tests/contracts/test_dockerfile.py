@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_linter_has_nothing_to_say() -> None:
-    """hadolint finds no fault in the Dockerfile."""
+    """The linter hadolint finds no fault in the Dockerfile."""
     done = subprocess.run(
         [Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"],
         capture_output=True,

@@ -42,6 +42,12 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Processes. Default: WORKERS, else 1.", show_default=False),
 ]
+Message = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MESSAGE", help="An error message to explain instead.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -92,12 +98,15 @@ def serve(app: App = None, host: Host = None, port: Port = None, workers: Worker
     sys.exit(run(app, {"HOST": host, "PORT": port, "WORKERS": workers}))
 
 
-@commands.command(epilog="\b\nExamples:\n  neonkit doctor\n  neonkit doctor --json")
-def doctor(*, json: Json = False) -> None:
+@commands.command(
+    epilog="\b\nExamples:\n  neonkit doctor\n  neonkit doctor --json\n"
+    "  neonkit doctor 'SSL connection has been closed unexpectedly'"
+)
+def doctor(message: Message = None, *, json: Json = False) -> None:
     """Say what is wrong with this configuration and connection, with the fix for each.
 
-    Exit code 0 if nothing failed, else 1.
+    Exit code 0 if nothing failed, else 1. With MESSAGE, only explain that one; 1 if it is unknown.
     """
-    from neonkit.cli._doctor import run
+    from neonkit.cli._doctor import explain_message, run
 
-    sys.exit(run(is_json=json))
+    sys.exit(run(is_json=json) if message is None else explain_message(message, is_json=json))

@@ -8,6 +8,7 @@ import typer
 
 from neonkit.cli._checks import Check, check_server, check_settings
 from neonkit.cli._connection import Connection
+from neonkit.cli._messages import explain
 from neonkit.errors import ConfigurationError
 from neonkit.settings import Settings
 
@@ -30,6 +31,22 @@ def run(*, is_json: bool) -> int:
     else:
         typer.echo(_as_text(values, checks))
     return 1 if has_failed else 0
+
+
+def explain_message(message: str, *, is_json: bool) -> int:
+    """Say what causes an error message, and what to do about it.
+
+    Returns:
+        The exit code: 1 where the message is not known.
+    """
+    found = explain(message)
+    if is_json:
+        typer.echo(json.dumps(found and {"cause": found.cause, "fix": found.fix}, indent=2))
+    elif found is None:
+        typer.echo("This message is not known here. `neonkit doctor` checks the connection itself.")
+    else:
+        typer.echo(f"Cause: {found.cause}\nFix:   {found.fix}")
+    return 1 if found is None else 0
 
 
 async def _examine(settings: Settings) -> list[Check]:
