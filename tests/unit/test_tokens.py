@@ -1,0 +1,90 @@
+"""Access tokens: read by one fixed rule, whatever they say of themselves."""
+
+import time
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neonkit.auth import TokenPolicy, issue_access_token, read_access_token
+from neonkit.errors import InvalidTokenError
+
+KEY = b"k" * 64
+POLICY = TokenPolicy((KEY,))
+
+
+def _claims(**changes: object) -> dict[str, object]:
+    now = int(time.time())
+    claims: dict[str, object] = {
+        "iss": "neonkit",
+        "aud": "neonkit",
+        "sub": "7",
+        "iat": now,
+        "exp": now + 60,
+        "jti": "x",
+    }
+    claims.update(changes)
+    return {name: value for name, value in claims.items() if value is not None}
+
+
+def _token(key: bytes = KEY, typ: str = "at+jwt", **changes: object) -> str:
+    return jwt.encode(_claims(**changes), key, "HS256", headers={"typ": typ})
+
+
+def test_a_token_says_who_its_bearer_is() -> None:
+    """What was issued reads back, and holds nothing of what its bearer may do."""
+    token = issue_access_token(POLICY, "7")
+
+    assert read_access_token(POLICY, token) == "7"
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    assert set(claims) == {"iss", "aud", "sub", "iat", "exp", "jti"}
+    assert "k" * 64 not in repr(POLICY)
+
+
+def test_a_previous_key_verifies_and_never_signs() -> None:
+    """A key can be replaced while its tokens live."""
+    new = TokenPolicy((b"n" * 64, KEY))
+
+    assert read_access_token(new, issue_access_token(POLICY, "7")) == "7"
+    with pytest.raises(InvalidTokenError):
+        read_access_token(POLICY, issue_access_token(new, "7"))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "a.b.c",
+        "é",
+        "\0",
+        "a" * 10_000,
+        jwt.encode(_claims(), "", "none", headers={"typ": "at+jwt"}),
+        _token(b"o" * 64),
+        _token(typ="JWT"),
+        _token(iss="other"),
+        _token(aud="other"),
+        _token(exp=int(time.time()) - 6),
+        _token(nbf=int(time.time()) + 60),
+        _token(exp=None),
+        _token(exp="soon"),
+        _token(exp=10**20 * -1),
+        _token(sub=None),
+        _token(jti=None),
+        _token(iat=None),
+        jwt.encode(_claims(), KEY, "HS512", headers={"typ": "at+jwt"}),
+        jwt.encode(_claims(), KEY, "HS256", headers={"typ": "at+jwt", "crit": ["exp"]}),
+    ],
+)
+def test_what_is_refused(token: str) -> None:
+    """Another algorithm, key, type, issuer or time, or a claim that is missing: all the same."""
+    with pytest.raises(InvalidTokenError):
+        read_access_token(POLICY, token)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_refused_and_nothing_else_happens(text: str) -> None:
+    """No text makes it raise anything but the one error."""
+    with pytest.raises(InvalidTokenError):
+        read_access_token(POLICY, text)
