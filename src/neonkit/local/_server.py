@@ -228,4 +228,10 @@ def _log_of(folder: Path) -> str:
 
 def _explain(folder: Path, said: str) -> str:
     lines = (said + _log_of(folder)).strip().splitlines()[-12:]
-    return f"the embedded PostgreSQL in {folder} does not start:\n" + "\n".join(lines)
+    fix = ""
+    if os.geteuid() == 0 and "Permission denied" in said:
+        fix = (
+            "\nPostgreSQL does not run as root, and `nobody` may not enter this folder: run as "
+            "another user, or in a folder that others may enter"
+        )
+    return f"the embedded PostgreSQL in {folder} does not start:\n" + "\n".join(lines) + fix
