@@ -10,7 +10,7 @@ from neonkit.cli._entrypoint import find_target
 from neonkit.cli._environment import read_settings, server_policy
 from neonkit.cli._listening import address_of, announce, listen
 from neonkit.cli._workers import Workers
-from neonkit.observe import configure_logging
+from neonkit.observe import configure_logging, share_metrics
 
 _log = logging.getLogger("neonkit")
 
@@ -37,4 +37,5 @@ def run(app: str | None, options: Mapping[str, str | int | None]) -> int:
 
             return 0 if run_server(policy, listener, on_ready) else 1
         workers = Workers(policy, listener, settings.workers, on_ready)
-        return 0 if asyncio.run(workers.run()) else 1
+        with share_metrics():
+            return 0 if asyncio.run(workers.run()) else 1

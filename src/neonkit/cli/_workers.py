@@ -14,6 +14,7 @@ from multiprocessing.context import SpawnProcess
 
 from neonkit.cli._policy import ServerPolicy
 from neonkit.errors import ConfigurationError
+from neonkit.observe import forget_worker
 
 _log = logging.getLogger("neonkit")
 
@@ -90,6 +91,8 @@ class Workers:
             await _readable(process.sentinel)
             process.join()
             self._running.discard(process)
+            if process.pid is not None:
+                forget_worker(process.pid)
             self._judge(process, has_started=has_started, is_first=is_first)
             if has_started:
                 is_first = False

@@ -4,6 +4,7 @@ from neonkit.db._database import Database
 from neonkit.db._engine import create_engine
 from neonkit.db._faults import Fault, FaultKind, fault_of, problem_error_of
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
+from neonkit.db._pool import PoolUse
 from neonkit.db._pulse import Pulse
 from neonkit.db._scope import Scope, current_scope, open_scope
 
@@ -12,6 +13,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "PoolPolicy",
+    "PoolUse",
     "Pulse",
     "Scope",
     "TimeoutPolicy",

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit.db._asyncpg import Connector, Dialect, Probe
 from neonkit.db._ledger import keep_ledger
+from neonkit.db._pool import Pool, PoolUse
 from neonkit.db._pulse import Pulse
 from neonkit.db._sessions import lend, session_factory
 from neonkit.errors import ConfigurationError
@@ -79,6 +80,13 @@ class Database:
     def pulse(self) -> Pulse:
         """What traffic shows of the database's health."""
         return _connector_of(self.engine).pulse
+
+    @property
+    def pool_use(self) -> PoolUse:
+        """How busy the pool is at this moment."""
+        pool = self.engine.sync_engine.pool
+        assert isinstance(pool, Pool), "create_engine's"  # noqa: S101
+        return pool.use
 
     async def probe(self) -> None:
         """Ask the database whether it is there, on a connection beside the pool.

@@ -1,6 +1,7 @@
 """SQLAlchemy's pool behind one bounded queue that tells a busy database from one that is away."""
 
 import time
+from dataclasses import dataclass
 
 from sqlalchemy import event, exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -12,6 +13,21 @@ from neonkit.errors import OverloadedError
 _WAITING_PER_SLOT = 20
 _WAITING_WHILE_AWAY = 1000
 _IDLE_SINCE = "neonkit.idle_since"
+
+
+@dataclass(frozen=True)
+class PoolUse:
+    """How busy a pool is at this moment.
+
+    Attributes:
+        size: how many connections may be open at most.
+        checked_out: how many are in use, or being opened.
+        waiting: how many requests wait for one.
+    """
+
+    size: int
+    checked_out: int
+    waiting: int
 
 
 class Pool(AsyncAdaptedQueuePool):
@@ -27,6 +43,11 @@ class Pool(AsyncAdaptedQueuePool):
     @property
     def _connector(self) -> Connector:
         return self._dialect.connector  # type: ignore[attr-defined,no-any-return]  # our Dialect
+
+    @property
+    def use(self) -> PoolUse:
+        """How busy it is."""
+        return PoolUse(self.size(), self.checkedout(), self._waiting)
 
     @property
     def is_away(self) -> bool:

@@ -1,10 +1,14 @@
 """What is known of the request that a statement belongs to: its deadline, and what it spent."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+
+def _unnamed() -> str:
+    return "-"
 
 
 @dataclass
@@ -14,10 +18,13 @@ class Scope:
     Attributes:
         deadline: when it must be over, on the monotonic clock; `None` for no bound.
         seconds: time spent waiting for the database so far.
+        label: says what it is, such as `/posts/{id}`; `-` by default. It is asked when needed,
+            because a request's route is not known when its scope opens.
     """
 
     deadline: float | None = None
     seconds: float = 0.0
+    label: Callable[[], str] = _unnamed
 
     def remaining(self) -> float | None:
         """Seconds left until the deadline, never negative; `None` where there is no bound."""

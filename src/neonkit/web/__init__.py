@@ -3,6 +3,7 @@
 from neonkit.web._install import (
     add_docs,
     add_health,
+    add_metrics,
     add_middleware,
     add_problem,
     add_problems,
@@ -32,6 +33,7 @@ __all__ = [
     "SessionDep",
     "add_docs",
     "add_health",
+    "add_metrics",
     "add_middleware",
     "add_problem",
     "add_problems",

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from neonkit.db import Database
 from neonkit.errors import ConfigurationError, UnsupportedMediaTypeError
 from neonkit.settings import Settings
-from neonkit.web import _health
+from neonkit.web import _health, _metrics
 from neonkit.web._body import BodyMiddleware
 from neonkit.web._docs import remove_docs, serve_docs
 from neonkit.web._openapi import document_problems, readable_operation_ids
@@ -62,6 +62,7 @@ def install(
     add_problems(app)
     add_middleware(app, settings)
     add_health(app)
+    add_metrics(app)
     add_docs(app, settings)
 
 
@@ -107,6 +108,11 @@ def add_middleware(app: FastAPI, settings: Settings) -> None:
 def add_health(app: FastAPI) -> None:
     """Add `/health/live`, `/health/ready` and `/health/startup`."""
     app.include_router(_health.router)
+
+
+def add_metrics(app: FastAPI) -> None:
+    """Add `/metrics`: Prometheus text, with METRICS_TOKEN, or from this machine in development."""
+    app.include_router(_metrics.router)
 
 
 def add_docs(app: FastAPI, settings: Settings) -> None:

@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from functools import partial
 from secrets import token_hex
 
 from starlette.datastructures import MutableHeaders
@@ -14,6 +15,7 @@ from starlette.types import Scope as Connection
 from neonkit.db import Scope, open_scope
 from neonkit.errors import DeadlineError, RequestTimeoutError
 from neonkit.web._problems import Problem, respond
+from neonkit.web._runtime import Runtime
 
 _access = logging.getLogger("neonkit.access")
 _errors = logging.getLogger("neonkit.errors")
@@ -65,6 +67,7 @@ class RequestMiddleware:
             return
         request = _Request(scope, receive, send, self.headers)
         with open_scope(self.timeout - _DATABASE_MARGIN) as request.spent:
+            request.spent.label = partial(route_of, scope)
             try:
                 async with asyncio.timeout(self.timeout) as request.timeout:
                     await self.app(scope, request.receive, request.send)
@@ -74,6 +77,7 @@ class RequestMiddleware:
                 late = RequestTimeoutError() if request.is_receiving else DeadlineError()
                 response, _ = respond(late, request.table, request.id)
                 await response(scope, receive, request.send)
+        request.count()
         request.log()
 
 
@@ -97,13 +101,14 @@ class _Request:
         self._receive = receive
         self._send = send
         self._headers = headers
+        self._runtime: Runtime = scope["app"].state.neonkit  # a mounted app replaces scope["app"]
         self._started = time.perf_counter()
         self._seconds = 0.0
         scope.setdefault("state", {})["request_id"] = self.id
 
     @property
     def table(self) -> Mapping[type[Exception], Problem]:
-        return problem_table(self.scope)
+        return self._runtime.problems
 
     async def receive(self) -> Message:
         """Receive, so that it is known what a request was doing when its time was up."""
@@ -133,6 +138,13 @@ class _Request:
             headers.setdefault(name, value)
         if draining.has_begun:
             headers["Connection"] = "close"
+
+    def count(self) -> None:
+        """Count it in the app's metrics, where it was answered."""
+        if self.status is not None:
+            self._runtime.metrics.count_request(
+                self.scope["method"], route_of(self.scope), self.status, self._seconds
+            )
 
     def log(self) -> None:
         """Write the access log's line: the route's template, never the path or the query."""

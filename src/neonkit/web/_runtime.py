@@ -13,6 +13,7 @@ from neonkit.db import Database, create_engine, fault_of, open_scope
 from neonkit.dsn import Dsn
 from neonkit.errors import NeonkitError
 from neonkit.health import Readiness
+from neonkit.observe import Metrics, log_slow_query, slower_than, watch_queries
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings
 from neonkit.web._problems import TABLE, Problem
@@ -34,6 +35,7 @@ class Runtime:
     Attributes:
         database: where requests go; `None` while the app is not running.
         has_started: whether the first connection was made and the schema is in place.
+        metrics: what `/metrics` tells.
         problems: the app's table of errors and problems.
         readiness: what `/health/ready` asks.
     """
@@ -42,6 +44,7 @@ class Runtime:
         self.settings = settings
         self.database = database
         self.has_started = False
+        self.metrics = Metrics()
         self.problems: dict[type[Exception], Problem] = dict(TABLE)
         self.readiness: Readiness | None = None
 
@@ -57,6 +60,7 @@ class Runtime:
             given = self.database
             database = given or await self._open(stack)
             self.database = database
+            self._observe(database, stack)
             self.readiness = Readiness(
                 database.probe, database.pulse, is_passive=self.settings.sleeps_when_idle
             )
@@ -82,6 +86,15 @@ class Runtime:
             echo=settings.debug,
         )
         return await stack.enter_async_context(Database(engine))
+
+    def _observe(self, database: Database, stack: AsyncExitStack) -> None:
+        """Count its statements, log the slow ones, and watch its pool."""
+        slow = slower_than(
+            self.settings.slow_query_seconds, log_slow_query, self.metrics.count_slow_query
+        )
+        stack.enter_context(watch_queries(database.engine, self.metrics.count_query, slow))
+        sampling = asyncio.create_task(self.metrics.watch_pool(lambda: database.pool_use))
+        stack.push_async_callback(_cancel, sampling)
 
     async def _boot(self, database: Database) -> None:
         """Connect, and make the tables in development; again and again until it works."""
