@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from neonkit.web import (
         DatabaseDep,
         PageDep,
+        PrincipalDep,
         ReadSessionDep,
         SessionDep,
         add_problem,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         get_read_session,
         get_session,
         install,
+        require_role,
     )
 
 _ROOMS = {
@@ -43,6 +45,7 @@ _ROOMS = {
     "web": (
         "DatabaseDep",
         "PageDep",
+        "PrincipalDep",
         "ReadSessionDep",
         "SessionDep",
         "add_problem",
@@ -50,6 +53,7 @@ _ROOMS = {
         "get_read_session",
         "get_session",
         "install",
+        "require_role",
     ),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
@@ -61,6 +65,7 @@ __all__ = [
     "Page",
     "PageDep",
     "PatchModel",
+    "PrincipalDep",
     "ReadSessionDep",
     "SessionDep",
     "Settings",
@@ -76,6 +81,7 @@ __all__ = [
     "get_session",
     "install",
     "paginate",
+    "require_role",
 ]
 
 

@@ -1,11 +1,17 @@
 """The starter service, built with what every user of neonkit may use."""
 
+from functools import partial
+
 from fastapi import APIRouter, Depends, FastAPI
 
 import neonkit
 from neonkit import Settings
-from neonkit.web import strict_query
+from neonkit.web import add_boot_step, strict_query
+from neonkit_starter.auth.routes import router as auth
+from neonkit_starter.posts.routes import router as posts
 from neonkit_starter.users.errors import WeakPasswordError
+from neonkit_starter.users.first_admin import create_first_admin, first_admin_of
+from neonkit_starter.users.queries import principal_of
 from neonkit_starter.users.routes import router as users
 
 
@@ -13,11 +19,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the service; the environment decides where no settings are given."""
     settings = settings or Settings()
     app = FastAPI(title=settings.app_name)
-    neonkit.install(app, settings)
+    neonkit.install(app, settings, principal=principal_of)
     neonkit.add_problem(app, WeakPasswordError, 422, "weak-password")
+    admin = first_admin_of(settings)
+    if admin is not None:
+        add_boot_step(app, partial(create_first_admin, admin=admin))
     app.add_api_route("/", read_root, include_in_schema=False)
     api = APIRouter(prefix=settings.api_v1_prefix, dependencies=[Depends(strict_query)])
-    api.include_router(users)
+    for router in (auth, users, posts):
+        api.include_router(router)
     app.include_router(api)
     return app
 

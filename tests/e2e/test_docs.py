@@ -32,12 +32,17 @@ def _blocks(page: Path) -> list[Block]:
 
 
 def _calls(page: Path) -> Iterator[tuple[str, str]]:
-    """The `curl` commands of a page, each with the answer that is shown below it."""
-    blocks = _blocks(page)
-    for block, following in itertools.pairwise(blocks):
+    """The `curl` commands of a page, each with the answer that is shown below it.
+
+    A block that sets a shell variable stands before all that come after it.
+    """
+    variables = ""
+    for block, following in itertools.pairwise(_blocks(page)):
+        if re.match(r"[a-z_]+=\$\(curl", block.text):
+            variables += block.text
         if block.language == "bash" and block.text.startswith("curl"):
             assert following.language == "text", f"no answer is shown below: {block.text}"
-            yield block.text, following.text
+            yield variables + block.text, following.text
 
 
 def _check_calls(page: Path, url: str) -> None:
@@ -91,7 +96,10 @@ def test_python_on_a_page_is_python(page: Path) -> None:
             compile(block.text, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
-@pytest.mark.parametrize("page", ["how-to/install-piece-by-piece.md", "how-to/your-own-errors.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["how-to/install-piece-by-piece.md", "how-to/sign-in.md", "how-to/your-own-errors.md"],
+)
 def test_an_apps_page_runs(page: str, tmp_path: Path) -> None:
     """The app of a how-to can be served: its schema comes out complete."""
     text = next(b.text for b in _blocks(ROOT / "docs" / page) if b.language == "python")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from functools import cache
+from secrets import token_hex
 from typing import TypeVar
 
 from pwdlib import PasswordHash
@@ -28,7 +29,22 @@ async def hash_password(password: str) -> str:
         return await asyncio.to_thread(_hasher().hash, password)
 
 
-async def verify_password(password: str, hashed: str) -> bool:
-    """Whether `password` is the one that `hashed` was made from."""
+async def verify_password(password: str, hashed: str | None) -> bool:
+    """Whether `password` is the one that `hashed` was made from.
+
+    Args:
+        password: what was typed.
+        hashed: `None` where there is no such user: the answer is no, and takes as long.
+    """
     async with _slots(asyncio.get_running_loop()):
-        return await asyncio.to_thread(_hasher().verify, password, hashed)
+        is_right = await asyncio.to_thread(_matches, password, hashed)
+    return is_right and hashed is not None
+
+
+def _matches(password: str, hashed: str | None) -> bool:
+    return _hasher().verify(password, hashed or _nobodys_hash())
+
+
+@cache
+def _nobodys_hash() -> str:
+    return _hasher().hash(token_hex())

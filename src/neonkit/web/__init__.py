@@ -1,6 +1,7 @@
 """The one room that names FastAPI: install on an app, dependencies, problems, middleware."""
 
 from neonkit.web._install import (
+    add_boot_step,
     add_docs,
     add_health,
     add_metrics,
@@ -15,6 +16,12 @@ from neonkit.web._pages import PageDep
 from neonkit.web._queries import strict_query
 from neonkit.web._requests import draining
 from neonkit.web._runtime import NotInstalledError, Runtime
+from neonkit.web._security import (
+    Principal,
+    PrincipalDep,
+    TokenPolicyDep,
+    require_role,
+)
 from neonkit.web._sessions import (
     DatabaseDep,
     ReadSessionDep,
@@ -28,9 +35,13 @@ __all__ = [
     "DatabaseDep",
     "NotInstalledError",
     "PageDep",
+    "Principal",
+    "PrincipalDep",
     "ReadSessionDep",
     "Runtime",
     "SessionDep",
+    "TokenPolicyDep",
+    "add_boot_step",
     "add_docs",
     "add_health",
     "add_metrics",
@@ -43,6 +54,7 @@ __all__ = [
     "get_session",
     "install",
     "raises",
+    "require_role",
     "strict_query",
     "wrap_lifespan",
 ]

@@ -26,7 +26,8 @@ from neonkit.web._requests import (
     RequestMiddleware,
     problem_table,
 )
-from neonkit.web._runtime import Runtime
+from neonkit.web._runtime import BootStep, FindPrincipal, Runtime
+from neonkit.web._security import check_principal, document_security, told_first
 
 _READABLE_HEADERS = (
     "ETag",
@@ -40,7 +41,11 @@ _READABLE_HEADERS = (
 
 
 def install(
-    app: FastAPI, settings: Settings | None = None, *, database: Database | None = None
+    app: FastAPI,
+    settings: Settings | None = None,
+    *,
+    database: Database | None = None,
+    principal: FindPrincipal | None = None,
 ) -> None:
     """Put the toolkit on an app: database, problems, middleware, health and docs.
 
@@ -50,6 +55,8 @@ def install(
         app: any FastAPI app; its own lifespan runs inside of ours.
         settings: read from the environment where not given.
         database: use this one instead of the environment's; the caller closes it.
+        principal: says who a token's owner is: a function from the token's subject to a `Select`
+            of id, role and is_active. Whatever takes `PrincipalDep` needs it.
 
     Raises:
         ConfigurationError: the settings are wrong, or the app has neonkit already.
@@ -57,7 +64,7 @@ def install(
     if getattr(app.state, "neonkit", None) is not None:
         raise ConfigurationError("neonkit is installed on this app already: call install once")
     settings = settings or Settings()
-    app.state.neonkit = Runtime(settings, database)
+    app.state.neonkit = Runtime(settings, database, principal)
     wrap_lifespan(app)
     add_problems(app)
     add_middleware(app, settings)
@@ -72,6 +79,7 @@ def wrap_lifespan(app: FastAPI) -> None:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        check_principal(app)
         runtime: Runtime = app.state.neonkit
         async with runtime.run(), inner(app) as state:
             yield state
@@ -84,6 +92,7 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _handle)
     app.add_exception_handler(HTTPException, _handle)
     document_problems(app)
+    document_security(app)
     readable_operation_ids(app)
 
 
@@ -138,9 +147,24 @@ def add_problem(app: FastAPI, kind: type[Exception], status: int, slug: str) -> 
     runtime.problems[kind] = Problem(status, slug)
 
 
+def add_boot_step(app: FastAPI, step: BootStep) -> None:
+    """Have something done once the database answers, before the app counts as started.
+
+    Args:
+        app: an app with neonkit.
+        step: takes the `Database`. Each process runs it at each start, and again where it failed:
+            it must bear being repeated.
+    """
+    runtime: Runtime | None = getattr(app.state, "neonkit", None)
+    if runtime is None:
+        raise ConfigurationError("call neonkit.install(app) before add_boot_step")
+    runtime.boot_steps.append(step)
+
+
 async def _handle(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError) and _has_foreign_body(request, error):
         error = UnsupportedMediaTypeError()
+    error = told_first(request.scope, error)
     response, _ = respond(error, problem_table(request.scope), request.state.request_id)
     return response
 

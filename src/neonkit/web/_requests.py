@@ -16,6 +16,7 @@ from neonkit.db import Scope, open_scope
 from neonkit.errors import DeadlineError, RequestTimeoutError
 from neonkit.web._problems import Problem, respond
 from neonkit.web._runtime import Runtime
+from neonkit.web._security import told_first
 
 _access = logging.getLogger("neonkit.access")
 _errors = logging.getLogger("neonkit.errors")
@@ -191,9 +192,9 @@ class LastResortMiddleware:
         except Exception as error:
             if has_started:
                 raise
-            response, is_expected = respond(
-                error, problem_table(scope), scope.get("state", {}).get("request_id", "")
-            )
+            request_id = scope.get("state", {}).get("request_id", "")
+            told = told_first(scope, error)
+            response, is_expected = respond(told, problem_table(scope), request_id)
             if not is_expected:
                 report_defect(scope, error)
             await response(scope, receive, send)

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from sqlalchemy import Select
 from sqlmodel import SQLModel
 
+from neonkit.auth import TokenPolicy
 from neonkit.db import Database, create_engine, fault_of, open_scope
 from neonkit.dsn import Dsn
 from neonkit.errors import NeonkitError
@@ -17,6 +20,9 @@ from neonkit.observe import Metrics, log_slow_query, slower_than, watch_queries
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings
 from neonkit.web._problems import TABLE, Problem
+
+FindPrincipal = Callable[[str], Select[*tuple[Any, ...]]]
+BootStep = Callable[[Database], Awaitable[None]]
 
 _log = logging.getLogger("neonkit")
 
@@ -31,8 +37,10 @@ class Runtime:
     Args:
         settings: what the environment says.
         database: a database of the caller's, which the app uses and does not close.
+        principal: says how a token's owner is found.
 
     Attributes:
+        boot_steps: what the app wants done once the database answers.
         database: where requests go; `None` while the app is not running.
         has_started: whether the first connection was made and the schema is in place.
         metrics: what `/metrics` tells.
@@ -40,9 +48,16 @@ class Runtime:
         readiness: what `/health/ready` asks.
     """
 
-    def __init__(self, settings: Settings, database: Database | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database | None = None,
+        principal: FindPrincipal | None = None,
+    ) -> None:
         self.settings = settings
         self.database = database
+        self.principal = principal
+        self.boot_steps: list[BootStep] = []
         self.has_started = False
         self.metrics = Metrics()
         self.problems: dict[type[Exception], Problem] = dict(TABLE)
@@ -52,6 +67,11 @@ class Runtime:
     def cursors(self) -> CursorPolicy:
         """The keys that sign the cursors of lists."""
         return CursorPolicy(self.settings.signing_keys)
+
+    @cached_property
+    def tokens(self) -> TokenPolicy:
+        """How access tokens are signed, and for how long they hold."""
+        return TokenPolicy(self.settings.signing_keys, lifetime=self.settings.access_token_ttl)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -116,6 +136,8 @@ class Runtime:
             await database.probe()
         else:
             await database.create_all(SQLModel.metadata)
+        for step in self.boot_steps:
+            await step(database)
 
 
 async def _embedded(stack: AsyncExitStack) -> Dsn:

@@ -6,6 +6,7 @@ from sqlalchemy import Index, func
 from sqlmodel import Field, col
 
 from neonkit import TableModel, TimestampMixin
+from neonkit.resources import search_index
 
 
 class Role(StrEnum):
@@ -20,6 +21,13 @@ class User(TimestampMixin, TableModel, table=True):
     """A user; `user` is a reserved word in SQL, hence the table's name."""
 
     __tablename__ = "users"  # pyright: ignore[reportAssignmentType]  # SQLModel types it as a method
+    __table_args__ = (
+        Index(None, "username", "id"),
+        Index(None, "created_at", "id"),
+        Index(None, "role", "id"),
+        Index(None, "is_active", "id"),
+        search_index("username", "email"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     username: str = Field(max_length=50)

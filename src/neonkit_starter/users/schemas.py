@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 from sqlmodel import SQLModel
 
-from neonkit import InputModel, UtcDateTime
+from neonkit import InputModel, PatchModel, UtcDateTime
+from neonkit_starter.posts.schemas import PostRead
 from neonkit_starter.users.models import Role
 from neonkit_starter.users.rules import check_email
 
@@ -24,6 +25,20 @@ class UserCreate(InputModel):
     password: Password
 
 
+class UserPatch(PatchModel):
+    """What users change of themselves."""
+
+    username: Username
+    email: Email
+
+
+class UserPatchByAdmin(UserPatch):
+    """What administrators change besides."""
+
+    role: Role
+    is_active: bool
+
+
 class UserRead(SQLModel):
     """A user, as clients see one."""
 
@@ -33,3 +48,9 @@ class UserRead(SQLModel):
     role: Role
     is_active: bool
     created_at: UtcDateTime
+
+
+class UserReadWithPosts(UserRead):
+    """A user with the newest posts."""
+
+    posts: list[PostRead]
