@@ -1,15 +1,15 @@
 """Everything that is asyncpg's: how to connect, what one wait on the wire is, what a fault says.
 
-SQLAlchemy's own asyncpg dialect with three differences: the first connection asks the server
-for all it needs in one query; `BEGIN` carries both timeouts in its own round trip; and every
-wait has a bound, after which the connection is thrown away, because a PostgreSQL cancel hits a
-backend and not a query.
+SQLAlchemy's own asyncpg dialect with four differences: the first connection asks the server
+for all it needs in one query; plain reads of a unit of work go in the open, without BEGIN; `BEGIN`
+carries both timeouts in its own round trip; and every wait has a bound, after which the connection
+is thrown away, because a PostgreSQL cancel hits a backend and not a query.
 """
 
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as stock
 from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
 from sqlalchemy.util import await_
 
+from neonkit.db._plain import PlainReads
 from neonkit.db._policies import TimeoutPolicy
 from neonkit.db._pulse import Pulse
 from neonkit.db._scope import current_scope
@@ -88,6 +89,11 @@ class Connector:
         self.pulse = Pulse()
         self.dsn = dsn
         self._arguments = _bounded_by_server(dsn, timeouts).for_asyncpg()
+
+    @property
+    def has_read_committed(self) -> bool:
+        """Whether each statement has a snapshot of its own, by the server's default."""
+        return self.facts is not None and self.facts.isolation == "READ COMMITTED"
 
     async def connect(self) -> asyncpg.Connection:
         """Open one connection, patiently; the first one also learns the server's facts."""
@@ -240,9 +246,15 @@ class AdaptedServerSideCursor(stock.AsyncAdapt_asyncpg_ss_cursor):
 
 
 class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
-    """SQLAlchemy's adapted connection, with bounded waits and faults without values."""
+    """SQLAlchemy's adapted connection, with bounded waits and faults without values.
 
-    __slots__ = ("prepared", "pulse", "timeouts")
+    Attributes:
+        is_waiting: whether the unit of work that has it may go without BEGIN until it must; its end
+            ends that.
+        is_plain: whether the statement that is about to run is a plain read.
+    """
+
+    __slots__ = ("_reads_are_whole", "is_plain", "is_waiting", "prepared", "pulse", "timeouts")
 
     _cursor_cls = AdaptedCursor  # type: ignore[assignment]  # a subclass, as SQLAlchemy intends
     _ss_cursor_cls = AdaptedServerSideCursor
@@ -263,6 +275,10 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
         self.timeouts = connector.timeouts
         self.pulse = connector.pulse
         self.prepared: Any = None
+        # without tracking a pooler may send a statement to another backend than its preparation
+        self._reads_are_whole = bool(keeps) and connector.has_read_committed
+        self.is_waiting = False
+        self.is_plain = False
 
     @property
     def is_known_closed(self) -> bool:
@@ -307,7 +323,7 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
         return prepared
 
     async def _start_transaction(self) -> None:
-        if self.isolation_level == "autocommit":
+        if self.isolation_level == "autocommit" or self._may_go_in_the_open():
             return
         transaction = _Transaction(self)
         try:
@@ -316,8 +332,17 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
             self._handle_exception(error)
         self._transaction = transaction
 
+    def _may_go_in_the_open(self) -> bool:
+        return (
+            self.is_waiting
+            and self.is_plain
+            and self._reads_are_whole
+            and self.isolation_level is None
+        )
+
     def rollback(self) -> None:
         """Roll back; a connection that is gone has been rolled back by the server."""
+        self.is_waiting = False
         if self.is_known_closed:
             self._transaction = None
         else:
@@ -325,6 +350,7 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
 
     def commit(self) -> None:
         """Commit; a connection lost meanwhile leaves the outcome unknown."""
+        self.is_waiting = False
         has_begun = self._transaction is not None
         try:
             super().commit()
@@ -338,6 +364,13 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
         if self.readonly and getattr(error, "sqlstate", None) == _READ_ONLY_TRANSACTION:
             raise ReadOnlySessionError from error
         super()._handle_exception(error)
+
+
+def wait_with_begin(connection: SyncConnection) -> None:
+    """Let a connection go without BEGIN until a statement needs one, or until it is given back."""
+    adapted = connection.connection.dbapi_connection
+    if isinstance(adapted, AdaptedConnection):
+        adapted.is_waiting = True
 
 
 def _names() -> Iterator[str]:
@@ -361,9 +394,19 @@ class Dialect(stock.PGDialect_asyncpg):
 
     supports_statement_cache = True
 
-    def __init__(self, connector: Connector, **kwargs: Any) -> None:
+    def __init__(
+        self, connector: Connector, plain_functions: Collection[str] = (), **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.connector = connector
+        self.plain_reads = PlainReads(plain_functions)
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        """Say what the statement is, and execute it."""
+        adapted: AdaptedConnection = cursor._adapt_connection
+        compiled = context.compiled if context is not None else None
+        adapted.is_plain = not cursor.server_side and compiled in self.plain_reads
+        super().do_execute(cursor, statement, parameters, context)
 
     def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
         """Nothing: the `Connector` has it all."""

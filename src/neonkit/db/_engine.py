@@ -1,5 +1,6 @@
 """One line for an app that exists: any Neon URL in, SQLAlchemy's `AsyncEngine` out."""
 
+from collections.abc import Collection
 from typing import Literal
 
 from sqlalchemy import URL
@@ -14,13 +15,14 @@ from neonkit.dsn import Dsn
 registry.register("postgresql.neonkit_asyncpg", "neonkit.db._asyncpg", "Dialect")
 
 
-def create_engine(
+def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
     url: str | Dsn,
     *,
     pool: PoolPolicy | None = None,
     timeouts: TimeoutPolicy | None = None,
     application_name: str | None = None,
     pooler_tracks_statements: bool | Literal["auto"] = "auto",
+    plain_functions: Collection[str] = (),
     echo: bool = False,
 ) -> AsyncEngine:
     """Make an engine for any Neon URL, pooled or direct, and for any other PostgreSQL.
@@ -34,6 +36,8 @@ def create_engine(
         application_name: what `pg_stat_activity` shows, unless the URL names one.
         pooler_tracks_statements: whether prepared statements survive behind a pooler; `auto`
             knows Neon's, and asks the first connection otherwise.
+        plain_functions: names of your database's functions that neither write nor lock: a SELECT
+            that calls one goes without BEGIN, as one that calls PostgreSQL's own does.
         echo: log each statement.
 
     Raises:
@@ -57,6 +61,7 @@ def create_engine(
             database=dsn.database,
         ),
         connector=connector,
+        plain_functions=plain_functions,
         poolclass=Pool,
         pool_size=pool.capacity,
         max_overflow=0,

@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
-from sqlalchemy.orm import SessionTransaction
+from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.orm.session import Session
 
+from neonkit.db._asyncpg import wait_with_begin
 from neonkit.db._ledger import depth_of, has_written
 from neonkit.errors import ReadOnlySessionError, UncommittedError
 
@@ -25,6 +26,9 @@ def _remember_start(
     session: Session, _transaction: SessionTransaction, connection: Connection
 ) -> None:
     session.info.setdefault(_STARTED, {}).setdefault(connection, depth_of(connection))
+    whole = session.get_transaction()
+    if whole is not None and whole.origin is SessionTransactionOrigin.AUTOBEGIN:
+        wait_with_begin(connection)
 
 
 @event.listens_for(_UnitOfWork, "after_transaction_end")

@@ -1,0 +1,178 @@
+"""Plain reads go without BEGIN; everything else begins a transaction first."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+import asyncpg
+import pytest
+from asyncpg.connection import LoggedQuery
+from sqlalchemy import event, func, insert, literal, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import Field, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from neonkit import Database, TableModel, create_engine
+from neonkit.db._asyncpg import Dialect
+from neonkit.errors import ReadOnlySessionError
+
+Work = Callable[[AsyncSession], Awaitable[object]]
+
+pytestmark = pytest.mark.real_commits
+
+
+class Shelf(TableModel, table=True):
+    """Something to read."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    label: str = Field(max_length=50)
+
+
+@contextmanager
+def _logging(engine: AsyncEngine) -> Iterator[list[str]]:
+    """Collect the first word of all that is sent: what SQLAlchemy executes, and what it begins."""
+    words: list[str] = []
+
+    def note(query: LoggedQuery) -> None:
+        words.append(query.query.split()[0])
+
+    def listen(connection: asyncpg.Connection, *_: object) -> None:
+        connection.add_query_logger(note)
+
+    def forget(connection: asyncpg.Connection, _record: object) -> None:
+        connection.remove_query_logger(note)
+
+    def execute(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        words.append(statement.split(maxsplit=1)[0])
+
+    hooks = (
+        (
+            engine.sync_engine.pool,
+            "checkout",
+            lambda adapted, *_: listen(adapted.driver_connection),
+        ),
+        (
+            engine.sync_engine.pool,
+            "checkin",
+            lambda adapted, _: forget(adapted.driver_connection, _),
+        ),
+        (engine.sync_engine, "after_cursor_execute", execute),
+    )
+    for hook in hooks:
+        event.listen(*hook)
+    yield words
+    for hook in hooks:
+        event.remove(*hook)
+
+
+@pytest.fixture
+def sent(db: Database) -> Iterator[list[str]]:
+    """What the test's database is sent."""
+    with _logging(db.engine) as words:
+        yield words
+
+
+async def _read(session: AsyncSession) -> None:
+    await session.exec(select(Shelf))
+
+
+async def _read_twice(session: AsyncSession) -> None:
+    await _read(session)
+    await session.exec(select(func.count(col(Shelf.id))))
+
+
+async def _lock(session: AsyncSession) -> None:
+    await session.exec(select(Shelf).with_for_update())
+
+
+async def _begin(session: AsyncSession) -> None:
+    async with session.begin():
+        await _read(session)
+
+
+async def _savepoint(session: AsyncSession) -> None:
+    async with session.begin_nested():
+        await _read(session)
+    await session.commit()
+
+
+async def _write(session: AsyncSession) -> None:
+    await _read(session)
+    await session.exec(insert(Shelf).values(label="a"))
+    await _read(session)
+    await session.commit()
+    await _read(session)
+
+
+async def _foreign_function(session: AsyncSession) -> None:
+    await session.exec(select(func.pg_backend_pid()))
+
+
+async def _text(session: AsyncSession) -> None:
+    await (await session.connection()).execute(text("SELECT 1"))
+
+
+async def _serializable(session: AsyncSession) -> None:
+    await session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+    await _read(session)
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (_read, ["SELECT"]),
+        (_read_twice, ["SELECT", "SELECT"]),
+        (_lock, ["BEGIN", "SELECT", "ROLLBACK"]),
+        (_begin, ["BEGIN", "SELECT", "COMMIT"]),
+        (_savepoint, ["BEGIN", "SAVEPOINT", "SELECT", "RELEASE", "COMMIT"]),
+        (_write, ["SELECT", "BEGIN", "INSERT", "SELECT", "COMMIT", "SELECT"]),
+        (_foreign_function, ["BEGIN", "SELECT", "ROLLBACK"]),
+        (_text, ["BEGIN", "SELECT", "ROLLBACK"]),
+        (_serializable, ["BEGIN", "SELECT", "ROLLBACK"]),
+    ],
+)
+async def test_a_unit_of_work_begins_when_it_must(
+    db: Database, sent: list[str], work: Work, expected: list[str]
+) -> None:
+    """Plain reads are all that is sent; a lock, a write, text or an explicit begin brings BEGIN."""
+    async with db.session() as session:
+        await work(session)
+
+    assert sent == expected
+
+
+async def test_a_reading_session_reads_in_the_open_too(db: Database, sent: list[str]) -> None:
+    """What cannot be judged goes in a read-only transaction, where the server refuses writes."""
+    async with db.read_session() as session:
+        await _read(session)
+    async with db.read_session() as session:
+        with pytest.raises(ReadOnlySessionError):
+            await session.exec(select(func.nextval(func.pg_get_serial_sequence("shelf", "id"))))
+
+    assert sent == ["SELECT", "BEGIN", "ROLLBACK"]
+
+
+async def test_a_failed_plain_read_spoils_nothing(db: Database) -> None:
+    """After a caught error the next read works: there is no transaction that has failed."""
+    async with db.session() as session:
+        with pytest.raises(Exception, match="division by zero"):
+            await session.exec(select(literal(1) / func.abs(0)))
+        assert (await session.exec(select(func.count(col(Shelf.id))))).one() == 0
+
+
+async def test_where_statements_share_a_snapshot_all_reads_are_in_a_transaction(
+    db: Database,
+) -> None:
+    """A server whose default isolation is not READ COMMITTED gets BEGIN with each unit of work."""
+    async with db.engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        rule = "SET default_transaction_isolation = 'repeatable read'"
+        await connection.execute(text(f'ALTER DATABASE "{db.engine.url.database}" {rule}'))
+    dialect = db.engine.dialect
+    assert isinstance(dialect, Dialect)
+
+    async with Database(create_engine(dialect.connector.dsn)) as other:
+        with _logging(other.engine) as sent:
+            async with other.session() as session:
+                await _read_twice(session)
+
+    assert sent == ["BEGIN", "SELECT", "SELECT", "ROLLBACK"]
