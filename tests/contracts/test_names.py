@@ -16,6 +16,7 @@ ROOMS = (
     "dsn",
     "health",
     "local",
+    "migrations",
     "models",
     "observe",
     "resources",

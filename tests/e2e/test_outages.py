@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -76,7 +78,7 @@ def test_a_database_that_comes_and_goes(tmp_path: Path, outside: OutsidePostgres
 
 
 def test_away_at_start(tmp_path: Path, outside: OutsidePostgres) -> None:
-    """`serve` listens although the database is away, says so, and starts when it comes."""
+    """`serve` listens although the database is away, says so, and starts when it is migrated."""
     outside.stop()
     with serving(
         tmp_path, "neonkit", "serve", "neonkit_starter.app:app",
@@ -87,6 +89,12 @@ def test_away_at_start(tmp_path: Path, outside: OutsidePostgres) -> None:
         assert served.get("/health/startup")[0] == 503
         assert served.get("/health/ready")[0] == 503
         outside.start()
+        subprocess.run(
+            [sys.executable, "-m", "neonkit", "migrate", "neonkit_starter.app:app"],
+            cwd=tmp_path,
+            env={**os.environ, "NEON_DATABASE_URL": outside.url},
+            check=True,
+        )
         served.wait_for("/health/startup", 200, 10)
         served.wait_for("/health/ready", 200, 2)
         assert "Traceback" not in served.output.read_text()

@@ -48,6 +48,10 @@ Message = Annotated[
         metavar="MESSAGE", help="An error message to explain instead.", show_default=False
     ),
 ]
+Text = Annotated[
+    str | None,
+    typer.Option("-m", "--message", help="What changes, in a few words.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -96,6 +100,26 @@ def serve(app: App = None, host: Host = None, port: Port = None, workers: Worker
     from neonkit.cli._serve import run
 
     sys.exit(run(app, {"HOST": host, "PORT": port, "WORKERS": workers}))
+
+
+@commands.command(epilog="\b\nExamples:\n  neonkit migrate\n  neonkit migrate notes:app --json")
+def migrate(app: App = None, *, json: Json = False) -> None:
+    """Bring the database to head, over the direct URL.
+
+    Safe from many replicas at once: one migrates under a lock, the others wait. Exit code 0, or 1
+    with one line that says what failed.
+    """
+    from neonkit.cli._migrations import migrate as run
+
+    sys.exit(run(app, is_json=json))
+
+
+@commands.command(epilog="\b\nExamples:\n  neonkit makemigrations -m 'posts have a title'")
+def makemigrations(app: App = None, message: Text = None, *, json: Json = False) -> None:
+    """Write a new revision: what the models say beyond the migrations that are there."""
+    from neonkit.cli._migrations import makemigrations as run
+
+    sys.exit(run(app, message, is_json=json))
 
 
 @commands.command(

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import CompoundSelect, Select, Table
-from sqlalchemy.engine.interfaces import Compiled
 from sqlalchemy.sql import visitors
+from sqlalchemy.sql.compiler import Compiled
 
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 _CALL = re.compile(r'("(?:[^"]|"")*"|[\w.]+)\s*\(')

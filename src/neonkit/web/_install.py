@@ -1,7 +1,9 @@
 """`install(app)`: everything on any FastAPI app, in a few public calls."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +15,7 @@ from starlette.responses import Response
 
 from neonkit.db import Database
 from neonkit.errors import ConfigurationError, UnsupportedMediaTypeError
+from neonkit.migrations import find_history
 from neonkit.settings import Settings
 from neonkit.web import _health, _metrics
 from neonkit.web._body import BodyMiddleware
@@ -46,6 +49,7 @@ def install(
     *,
     database: Database | None = None,
     principal: FindPrincipal | None = None,
+    migrations: Path | None = None,
 ) -> None:
     """Put the toolkit on an app: database, problems, middleware, health and docs.
 
@@ -57,6 +61,8 @@ def install(
         database: use this one instead of the environment's; the caller closes it.
         principal: says who a token's owner is: a function from the token's subject to a `Select`
             of id, role and is_active. Whatever takes `PrincipalDep` needs it.
+        migrations: the folder of the app's revisions; by default `migrations` beside the module
+            that calls this.
 
     Raises:
         ConfigurationError: the settings are wrong, or the app has neonkit already.
@@ -64,7 +70,9 @@ def install(
     if getattr(app.state, "neonkit", None) is not None:
         raise ConfigurationError("neonkit is installed on this app already: call install once")
     settings = settings or Settings()
-    app.state.neonkit = Runtime(settings, database, principal)
+    caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # as `warnings` finds the line
+    history = find_history(migrations or Path(caller).parent / "migrations", Path.cwd())
+    app.state.neonkit = Runtime(settings, database, principal=principal, history=history)
     wrap_lifespan(app)
     add_problems(app)
     add_middleware(app, settings)

@@ -16,6 +16,7 @@ from neonkit.db import Database, create_engine, fault_of, open_scope
 from neonkit.dsn import Dsn
 from neonkit.errors import NeonkitError
 from neonkit.health import Readiness
+from neonkit.migrations import History, check_head, upgrade
 from neonkit.observe import Metrics, log_slow_query, slower_than, watch_queries
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings
@@ -37,6 +38,7 @@ class Runtime:
     Args:
         settings: what the environment says.
         database: a database of the caller's, which the app uses and does not close.
+        history: the app's revisions, if it is to have any.
         principal: says how a token's owner is found.
 
     Attributes:
@@ -52,9 +54,13 @@ class Runtime:
         self,
         settings: Settings,
         database: Database | None = None,
+        *,
+        history: History | None = None,
         principal: FindPrincipal | None = None,
     ) -> None:
         self.settings = settings
+        self.history = history
+        self._direct_dsn: Dsn | None = None  # of a database that is ours to migrate
         self.database = database
         self.principal = principal
         self.boot_steps: list[BootStep] = []
@@ -97,6 +103,7 @@ class Runtime:
     async def _open(self, stack: AsyncExitStack) -> Database:
         settings = self.settings
         dsn = settings.traffic_dsn or await _embedded(stack)
+        self._direct_dsn = settings.direct_dsn or dsn
         engine = create_engine(
             dsn,
             pool=settings.pool_policy(),
@@ -125,19 +132,32 @@ class Runtime:
                     await self._prepare(database)
                 self.has_started = True
             except Exception as error:  # noqa: BLE001  # said in the log and tried again
-                fault = fault_of(error)
-                what = fault.kind.value if fault else type(error).__name__
+                what = _reason(error)
                 _log.warning("the database is not ready (%s); trying again", what)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _prepare(self, database: Database) -> None:
+        """Bring the schema up to date in development, and look at it in production."""
+        history = self.history
         if self.settings.is_production:
             await database.probe()
-        else:
+            if history is not None and history.is_ours:
+                async with database.engine.connect() as connection:
+                    await check_head(connection, history.folder)
+        elif self._direct_dsn is not None and history is not None and history.is_ours:
+            await upgrade(self._direct_dsn, history.folder)
+        elif history is None or not history.is_foreign:
             await database.create_all(SQLModel.metadata)
         for step in self.boot_steps:
             await step(database)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, NeonkitError):
+        return str(error)
+    fault = fault_of(error)
+    return fault.kind.value if fault else type(error).__name__
 
 
 async def _embedded(stack: AsyncExitStack) -> Dsn:

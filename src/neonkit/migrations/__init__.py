@@ -1,0 +1,20 @@
+"""Alembic for SQLModel tables: revisions from the models, applied once by any number of replicas.
+
+Revisions are Alembic's own, in `migrations/versions` beside the app's module, counted in Alembic's
+own table `alembic_version`; there is no `env.py` to keep.
+"""
+
+from neonkit.migrations._errors import MigrationError
+from neonkit.migrations._history import History, find_history
+from neonkit.migrations._revisions import difference, make_revision
+from neonkit.migrations._upgrade import check_head, upgrade
+
+__all__ = [
+    "History",
+    "MigrationError",
+    "check_head",
+    "difference",
+    "find_history",
+    "make_revision",
+    "upgrade",
+]

@@ -1,0 +1,99 @@
+"""Where an app's revisions are, and whose they are."""
+
+from configparser import Error as ConfigParserError
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from neonkit.errors import ConfigurationError
+
+_TEMPLATE = Path(__file__).parent
+_FILE_NAME = "%(year)d_%(month).2d_%(day).2d_%(slug)s_%(rev)s"
+_ALEMBIC = "alembic.ini"
+
+
+@dataclass(frozen=True)
+class History:
+    """An app's revisions.
+
+    Attributes:
+        folder: holds `versions/`, and in it a file for each revision.
+        owner: the folder of the user's own Alembic set-up, which is left alone; `None` where the
+            history is ours to run.
+    """
+
+    folder: Path
+    owner: Path | None = None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the user runs the history with Alembic itself."""
+        return self.owner is not None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether there is a history, and it is run by this room."""
+        return self.owner is None and self.folder.is_dir()
+
+
+def find_history(folder: Path, project: Path) -> History:
+    """Say whose the history of an app is.
+
+    Args:
+        folder: where its revisions are, if they are ours: `migrations` beside the app's module.
+        project: where an `alembic.ini` that names another folder claims the history.
+
+    Raises:
+        ConfigurationError: that file cannot be read.
+    """
+    file = project / _ALEMBIC
+    if not file.is_file():
+        return History(folder)
+    try:
+        named = Config(file).get_main_option("script_location")
+    except (OSError, ValueError, ConfigParserError) as error:
+        raise ConfigurationError(f"{_ALEMBIC} cannot be read: {error}") from None
+    if named is None:
+        return History(folder)
+    owner = (project / named).resolve()
+    return History(folder, None if owner == folder.resolve() else owner)
+
+
+def read_script(folder: Path) -> ScriptDirectory:
+    """Open the revisions of a folder, as Alembic sees them."""
+    return ScriptDirectory(
+        str(_TEMPLATE),
+        file_template=_FILE_NAME,
+        version_locations=[str(folder / "versions")],
+        timezone="UTC",
+        messaging_opts={"quiet": True},
+    )
+
+
+def head_of(script: ScriptDirectory) -> str | None:
+    """The newest revision; `None` where there is none.
+
+    Raises:
+        ConfigurationError: there are several, or a file is not a revision.
+    """
+    try:
+        heads = sorted(script.get_heads())
+    except CommandError as error:
+        raise ConfigurationError(f"the migrations cannot be read: {error}") from None
+    if len(heads) > 1:
+        raise ConfigurationError(
+            f"{' and '.join(heads)} are both the newest migration: put one after the other, by "
+            f"writing the one's revision as the other's `down_revision`"
+        )
+    return heads[0] if heads else None
+
+
+def knows(script: ScriptDirectory, revision: str) -> bool:
+    """Whether a revision is in the folder."""
+    try:
+        return script.get_revision(revision) is not None
+    except CommandError:
+        return False

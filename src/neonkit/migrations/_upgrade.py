@@ -1,0 +1,156 @@
+"""Bringing a database to head: over the direct URL, one process at a time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import SQLModel
+
+import neonkit.models  # noqa: F401  # names constraints: a revision's CHECK gets its name from there
+from neonkit.db import PoolPolicy, TimeoutPolicy, create_engine, open_scope
+from neonkit.dsn import Dsn
+from neonkit.migrations._errors import MigrationError, explained
+from neonkit.migrations._history import head_of, knows, read_script
+
+_WEEK = 7 * 86400.0
+_TIMEOUTS = TimeoutPolicy(statement=_WEEK, lock=60.0, request=15.0)
+_POOL = PoolPolicy(size=1, overflow=0)
+_LOCK = 0x6E656F6E_6D696772  # "neonmigr": any number, the same in every process
+_PAUSE = 0.25
+
+
+async def upgrade(dsn: Dsn, folder: Path, *, patience: float = 600.0) -> tuple[str, ...]:
+    """Apply the revisions that a database lacks, each in a transaction of its own.
+
+    Safe from many processes at once: one runs them under a session's advisory lock, the others
+    wait and find nothing left to do. A database at head is asked one question and not locked.
+    The service's timeouts do not hold here: a statement may run for a week, and wait a minute for
+    a lock.
+
+    Args:
+        dsn: the direct URL; a pooler would take the lock's session away.
+        folder: of a `History` that is ours.
+        patience: seconds to wait while another process migrates.
+
+    Returns:
+        the revisions that were applied, oldest first.
+
+    Raises:
+        ConfigurationError: the folder's revisions are not one line.
+        MigrationError: a revision failed, the database is away or has a revision that the folder
+            lacks, or another process held the lock for too long.
+    """
+    script = read_script(folder)
+    head = head_of(script)
+    if head is None:
+        return ()
+    async with connected(dsn) as connection:
+        if await connection.run_sync(_is_at, script, head):
+            return ()
+        await _lock(connection, patience)
+        return await connection.run_sync(run_to, script, head)
+
+
+async def check_head(connection: AsyncConnection, folder: Path) -> None:
+    """Refuse a database that lacks revisions of the folder.
+
+    One that has a revision which the folder lacks was migrated by a newer release, and will do: an
+    older replica may start while a deployment goes on.
+
+    Raises:
+        MigrationError: revisions are missing.
+    """
+    script = read_script(folder)
+    head = head_of(script)
+    current = await connection.run_sync(_current)
+    if head and head not in current and all(knows(script, each) for each in current):
+        raise MigrationError("the database lacks migrations of this release: run `neonkit migrate`")
+
+
+@asynccontextmanager
+async def connected(dsn: Dsn) -> AsyncIterator[AsyncConnection]:
+    """Lend a connection that may take its time; no deadline of a request holds inside."""
+    engine = create_engine(dsn, pool=_POOL, timeouts=_TIMEOUTS, application_name="neonkit migrate")
+    with open_scope(), explained(f"the database at {dsn.host} cannot be migrated"):
+        try:
+            async with engine.connect() as connection:
+                yield connection
+        finally:
+            await engine.dispose()
+
+
+def run_to(connection: Connection, script: ScriptDirectory, head: str) -> tuple[str, ...]:
+    """Apply what lacks up to `head`; the connection must not be inside a transaction.
+
+    Raises:
+        MigrationError: a revision failed; it says which, and those before it stay.
+    """
+    applied: list[str] = []
+
+    def plan(current: tuple[str, ...], _context: MigrationContext) -> Iterable[MigrationStep]:
+        for step in script._upgrade_revs(head, current):  # type: ignore[arg-type]  # noqa: SLF001  # as Alembic's recipes do
+            applied.append(step.revision.revision)
+            yield step
+
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "fn": plan,
+            "target_metadata": SQLModel.metadata,
+            "transaction_per_migration": True,
+        },
+    )
+    try:
+        with Operations.context(context):
+            context.run_migrations()
+    except Exception as error:
+        if not applied:
+            raise
+        with explained(f"migration {applied[-1]} failed"):
+            raise
+        raise AssertionError from error
+    return tuple(applied)
+
+
+def _is_at(connection: Connection, script: ScriptDirectory, head: str) -> bool:
+    current = _current(connection)
+    connection.rollback()
+    for revision in current:
+        if not knows(script, revision):
+            raise MigrationError(
+                f"the database is at migration {revision}, which this release does not have: "
+                "run the release that made it, or a newer one"
+            )
+    return current == (head,)
+
+
+def _current(connection: Connection) -> tuple[str, ...]:
+    return tuple(MigrationContext.configure(connection).get_current_heads())
+
+
+async def _lock(connection: AsyncConnection, patience: float) -> None:
+    """Take the lock of this session, which PostgreSQL drops with it.
+
+    It is asked for again and again rather than waited for: a statement that waits has a snapshot,
+    and CREATE INDEX CONCURRENTLY in the process that holds the lock would wait for that.
+    """
+    deadline = time.monotonic() + patience
+    attempt = text("SELECT pg_try_advisory_lock(:key)")
+    while True:
+        has_lock = (await connection.execute(attempt, {"key": _LOCK})).scalar_one()
+        await connection.commit()
+        if has_lock:
+            return
+        if time.monotonic() >= deadline:
+            raise MigrationError(
+                f"another process has been migrating this database for {patience:g} s: see what "
+                "it waits for in pg_stat_activity, and run this again"
+            )
+        await asyncio.sleep(_PAUSE)
