@@ -11,6 +11,7 @@ from neonkit.web._problems import INTERNAL, MEDIA_TYPE, Problem
 _RAISES = "x-raises"
 _SCHEMA = "#/components/schemas/Problem"
 _ALWAYS = (INTERNAL, Problem(503, "database-unavailable"), Problem(504, "timeout"))
+_WITH_CREDENTIALS = (Problem(401, "unauthorized"), Problem(401, "invalid-token"))
 _WITH_INPUT = (Problem(422, "validation-error"),)
 _WITH_BODY = (
     Problem(400, "malformed-json"),
@@ -101,6 +102,8 @@ def _add_problems(operation: dict[str, Any], raised: list[Problem]) -> None:
     answers: dict[str, Any] = operation["responses"]
     answers.pop("422", None)
     kinds = [*raised, *_ALWAYS]
+    if operation.get("security"):
+        kinds += _WITH_CREDENTIALS
     if operation.get("parameters") or "requestBody" in operation:
         kinds += _WITH_INPUT
     if "requestBody" in operation:

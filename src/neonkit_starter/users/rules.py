@@ -7,6 +7,7 @@ _FEWEST_DIFFERENT = 5
 _COMMON_PARTS = (
     "password", "passwort", "qwerty", "letmein", "welcome", "iloveyou", "administrator",
     "correcthorsebatterystaple", "abcdefghijklmnopqrstuvwxyz", "1234567890", "0987654321",
+    "12345678", "123456",
 )  # fmt: skip
 
 
