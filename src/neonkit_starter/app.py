@@ -18,7 +18,7 @@ from neonkit_starter.users.routes import router as users
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the service; the environment decides where no settings are given."""
     settings = settings or Settings()
-    app = FastAPI(title=settings.app_name)
+    app = FastAPI(title=settings.app_name, redirect_slashes=False)
     neonkit.install(app, settings, principal=principal_of)
     neonkit.add_problem(app, WeakPasswordError, 422, "weak-password")
     admin = first_admin_of(settings)

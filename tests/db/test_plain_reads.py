@@ -20,7 +20,7 @@ Work = Callable[[AsyncSession], Awaitable[object]]
 pytestmark = pytest.mark.real_commits
 
 
-class Shelf(TableModel, table=True):
+class Rack(TableModel, table=True):
     """Something to read."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -72,16 +72,16 @@ def sent(db: Database) -> Iterator[list[str]]:
 
 
 async def _read(session: AsyncSession) -> None:
-    await session.exec(select(Shelf))
+    await session.exec(select(Rack))
 
 
 async def _read_twice(session: AsyncSession) -> None:
     await _read(session)
-    await session.exec(select(func.count(col(Shelf.id))))
+    await session.exec(select(func.count(col(Rack.id))))
 
 
 async def _lock(session: AsyncSession) -> None:
-    await session.exec(select(Shelf).with_for_update())
+    await session.exec(select(Rack).with_for_update())
 
 
 async def _begin(session: AsyncSession) -> None:
@@ -97,7 +97,7 @@ async def _savepoint(session: AsyncSession) -> None:
 
 async def _write(session: AsyncSession) -> None:
     await _read(session)
-    await session.exec(insert(Shelf).values(label="a"))
+    await session.exec(insert(Rack).values(label="a"))
     await _read(session)
     await session.commit()
     await _read(session)
@@ -146,7 +146,7 @@ async def test_a_reading_session_reads_in_the_open_too(db: Database, sent: list[
         await _read(session)
     async with db.read_session() as session:
         with pytest.raises(ReadOnlySessionError):
-            await session.exec(select(func.nextval(func.pg_get_serial_sequence("shelf", "id"))))
+            await session.exec(select(func.nextval(func.pg_get_serial_sequence("rack", "id"))))
 
     assert sent == ["SELECT", "BEGIN", "ROLLBACK"]
 
@@ -156,7 +156,7 @@ async def test_a_failed_plain_read_spoils_nothing(db: Database) -> None:
     async with db.session() as session:
         with pytest.raises(Exception, match="division by zero"):
             await session.exec(select(literal(1) / func.abs(0)))
-        assert (await session.exec(select(func.count(col(Shelf.id))))).one() == 0
+        assert (await session.exec(select(func.count(col(Rack.id))))).one() == 0
 
 
 async def test_where_statements_share_a_snapshot_all_reads_are_in_a_transaction(

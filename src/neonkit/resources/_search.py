@@ -3,8 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import DDL, ColumnElement, ColumnExpressionArgument, Index, Table, event, or_
+from sqlalchemy import (
+    DDL,
+    Boolean,
+    ColumnElement,
+    ColumnExpressionArgument,
+    Index,
+    Table,
+    and_,
+    event,
+    or_,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import quoted_name
+from sqlalchemy.sql.functions import FunctionElement
 
 from neonkit.errors import FieldProblem, RequestInvalidError
 from neonkit.resources._order import element_of
@@ -23,7 +36,32 @@ def found_in(columns: Sequence[ColumnExpressionArgument[Any]], q: str) -> Column
         message = "this list cannot be searched"
         raise RequestInvalidError(errors=[FieldProblem("/query/q", "q", message)])
     pattern = f"%{escape(q)}%"
-    return or_(*(element_of(column).ilike(pattern, escape="\\") for column in columns))
+    elements = [element_of(column) for column in columns]
+    found = or_(*(element.ilike(pattern, escape="\\") for element in elements))
+    return and_(found, _DearToScan(elements[0])) if has_trigram(q) else found
+
+
+class _DearToScan(FunctionElement[bool]):
+    """True of every row, and dear by the planner's price list (`to_tsvector` costs 100).
+
+    The price of an index scan grows with the trigrams that it looks up, and in a small table a long
+    `q` would be looked for in every row. A scan is charged for this in each row, an index only for
+    the rows that it finds, and these alone evaluate it, on an empty text.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(_DearToScan)
+def _always(element: _DearToScan, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.clauses, **options)
+    return f"to_tsvector('simple'::regconfig, coalesce(left({column}, 0), '')) IS NOT NULL"
+
+
+@compiles(_DearToScan, "sqlite")
+def _always_on_sqlite(_element: _DearToScan, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "1"
 
 
 def escape(text: str) -> str:
@@ -56,5 +94,5 @@ def search_index(*columns: str) -> Index:
 def _settle(index: Index, table: Table) -> None:
     # an index of the same first column may have the conventional name already
     index.name = quoted_name(f"ix_{table.name}_search", quote=None)
-    extension = DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm")  # type: ignore[no-untyped-call]  # SQLAlchemy's
+    extension = DDL("CREATE EXTENSION IF NOT EXISTS pg_trgm")  # type: ignore[no-untyped-call]
     event.listen(table, "before_create", extension.execute_if(dialect="postgresql"))
