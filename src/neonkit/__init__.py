@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from neonkit.settings import Settings
     from neonkit.web import (
         DatabaseDep,
+        IdempotencyKey,
+        OptionalIdempotencyKey,
         PageDep,
         PrincipalDep,
         ReadSessionDep,
@@ -44,6 +46,8 @@ _ROOMS = {
     "settings": ("Settings",),
     "web": (
         "DatabaseDep",
+        "IdempotencyKey",
+        "OptionalIdempotencyKey",
         "PageDep",
         "PrincipalDep",
         "ReadSessionDep",
@@ -61,7 +65,9 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "Database",
     "DatabaseDep",
+    "IdempotencyKey",
     "InputModel",
+    "OptionalIdempotencyKey",
     "Page",
     "PageDep",
     "PatchModel",

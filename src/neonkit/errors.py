@@ -4,6 +4,7 @@
     ├── ConfigurationError          start-up: a setting, a URL, a missing piece
     │   └── UrlError                which part of a database URL is wrong
     ├── UncommittedError            a session ended with work that nobody committed
+    ├── CommitNotYoursError         a function of `run_transaction` committed by itself
     ├── ReadOnlySessionError        a session that only reads was asked to write
     ├── RelationNotLoadedError      a relation was touched that its query did not load
     └── ProblemError                a request that is answered with a problem document
@@ -15,6 +16,10 @@
         ├── UnauthorizedError       no credentials
         ├── InvalidTokenError       credentials that do not hold
         ├── InvalidCredentialsError a login or a current password that does not match
+        ├── IdempotencyKeyMissingError this write needs a key
+        ├── IdempotencyKeyInvalidError a key that cannot be one
+        ├── IdempotencyKeyReusedError a key that was used for another body
+        ├── IdempotencyInProgressError a key whose first request has not ended yet
         ├── ForbiddenError          the caller may not
         ├── NotFoundError           missing, or not the caller's to see
         ├── DuplicateError          a unique value is taken
@@ -63,6 +68,16 @@ class UncommittedError(NeonkitError):
     It has been rolled back. Commit in the handler, before it returns; whoever means to
     throw the work away calls `session.rollback()`.
     """
+
+
+class CommitNotYoursError(NeonkitError):
+    """A function of `Database.run_transaction` called `commit()`; all of it was rolled back."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "`run_transaction` commits when the function has returned: leave out `commit()`, or "
+            "use `session.begin_nested()` for a part of it"
+        )
 
 
 class ReadOnlySessionError(NeonkitError):
@@ -169,6 +184,30 @@ class InvalidCredentialsError(ProblemError):
     """Name and password do not belong together."""
 
     detail = "The username or the password is wrong."
+
+
+class IdempotencyKeyMissingError(ProblemError):
+    """A write that must happen once came without a key."""
+
+    detail = "Send an Idempotency-Key: a new one for each write, the same one to repeat it."
+
+
+class IdempotencyKeyInvalidError(ProblemError):
+    """The key's form is wrong, or there are several."""
+
+    detail = "Idempotency-Key must be one value of 8 to 255 printable ASCII characters."
+
+
+class IdempotencyKeyReusedError(ProblemError):
+    """The key was used for a request with another body."""
+
+    detail = "This Idempotency-Key was used for another request; take a new one."
+
+
+class IdempotencyInProgressError(ProblemError):
+    """The first request with this key has not been answered yet."""
+
+    detail = "The first request with this Idempotency-Key is still running; ask again shortly."
 
 
 class ForbiddenError(ProblemError):

@@ -7,6 +7,8 @@ from fastapi import APIRouter, Depends, FastAPI
 import neonkit
 from neonkit import Settings
 from neonkit.web import add_boot_step, strict_query
+from neonkit_starter.accounts import errors as money
+from neonkit_starter.accounts.routes import router as accounts
 from neonkit_starter.auth.routes import router as auth
 from neonkit_starter.posts.routes import router as posts
 from neonkit_starter.users.errors import WeakPasswordError
@@ -14,19 +16,30 @@ from neonkit_starter.users.first_admin import create_first_admin, first_admin_of
 from neonkit_starter.users.queries import principal_of
 from neonkit_starter.users.routes import router as users
 
+_PROBLEMS = (
+    (WeakPasswordError, 422, "weak-password"),
+    (money.InsufficientFundsError, 400, "insufficient-funds"),
+    (money.AccountClosedError, 409, "account-closed"),
+    (money.BalanceLimitError, 409, "balance-limit"),
+    (money.BalanceNotZeroError, 409, "balance-not-zero"),
+    (money.CurrencyMismatchError, 422, "currency-mismatch"),
+    (money.SameAccountError, 422, "same-account"),
+)
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the service; the environment decides where no settings are given."""
     settings = settings or Settings()
     app = FastAPI(title=settings.app_name, redirect_slashes=False)
     neonkit.install(app, settings, principal=principal_of)
-    neonkit.add_problem(app, WeakPasswordError, 422, "weak-password")
+    for kind, status, slug in _PROBLEMS:
+        neonkit.add_problem(app, kind, status, slug)
     admin = first_admin_of(settings)
     if admin is not None:
         add_boot_step(app, partial(create_first_admin, admin=admin))
     app.add_api_route("/", read_root, include_in_schema=False)
     api = APIRouter(prefix=settings.api_v1_prefix, dependencies=[Depends(strict_query)])
-    for router in (auth, users, posts):
+    for router in (auth, users, posts, accounts):
         api.include_router(router)
     app.include_router(api)
     return app

@@ -263,15 +263,10 @@ async def test_production_waits_for_its_migrations(
 ) -> None:
     """Startup is 503, and the log names the command, until `neonkit migrate` has been run."""
     env = {**production, "NEON_DATABASE_URL": url, "PORT": "0"}
-    service = launch("serve", "notes:app", env=env)
-    service.wait_for("serving on http://")
-    service.wait_until(lambda: service.get("/health/startup").status == 200)
-    service.terminate()
-    service.end()
-
+    await asyncio.to_thread(run_neonkit, "migrate", "notes:app", env=env)
     write_revision(tmp_path, "first", 'op.execute("CREATE TABLE t (id int)")')
     service = launch("serve", "notes:app", env=env)
-    service.wait_for("run `neonkit migrate`")
+    service.wait_for("lacks migrations of this release: run `neonkit migrate`")
     assert service.get("/health/startup").status == 503
     done = await asyncio.to_thread(run_neonkit, "migrate", "notes:app", env=env)
     assert done.code == 0, done.error

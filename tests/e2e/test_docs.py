@@ -16,6 +16,12 @@ from support.outside import serving
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-evening.md"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RESTART = "### Move money"
+BANKER = {
+    "FIRST_ADMIN_USERNAME": "banker",
+    "FIRST_ADMIN_EMAIL": "banker@example.com",
+    "FIRST_ADMIN_PASSWORD": "gold standard since 1694",
+}
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
@@ -27,17 +33,19 @@ class Block:
     text: str
 
 
-def _blocks(page: Path) -> list[Block]:
-    return [Block(*found) for found in FENCE.findall(page.read_text())]
+def _blocks(page: Path, part: int | None = None) -> list[Block]:
+    text = page.read_text()
+    text = text if part is None else text.split(RESTART)[part]
+    return [Block(*found) for found in FENCE.findall(text)]
 
 
-def _calls(page: Path) -> Iterator[tuple[str, str]]:
+def _calls(page: Path, part: int | None) -> Iterator[tuple[str, str]]:
     """The `curl` commands of a page, each with the answer that is shown below it.
 
     A block that sets a shell variable stands before all that come after it.
     """
     variables = ""
-    for block, following in itertools.pairwise(_blocks(page)):
+    for block, following in itertools.pairwise(_blocks(page, part)):
         if re.match(r"[a-z_]+=\$\(curl", block.text):
             variables += block.text
         if block.language == "bash" and block.text.startswith("curl"):
@@ -45,8 +53,8 @@ def _calls(page: Path) -> Iterator[tuple[str, str]]:
             yield variables + block.text, following.text
 
 
-def _check_calls(page: Path, url: str) -> None:
-    calls = list(_calls(page))
+def _check_calls(page: Path, url: str, part: int | None = None) -> None:
+    calls = list(_calls(page, part))
     assert calls
     for command, shown in calls:
         done = subprocess.run(
@@ -61,9 +69,31 @@ def _check_calls(page: Path, url: str) -> None:
 
 def test_the_readmes_commands_answer_as_shown(tmp_path: Path) -> None:
     """Every `curl` of the README, run in order on a fresh starter, answers what stands below it."""
-    with serving(tmp_path, "neonkit", "dev", "neonkit_starter.app:app") as served:
+    command = ("neonkit", "dev", "neonkit_starter.app:app")
+    with serving(tmp_path, *command) as served:
         served.wait_for("/health/ready", 200, 20)
-        _check_calls(ROOT / "README.md", served.url)
+        _check_calls(ROOT / "README.md", served.url, part=0)
+    with serving(tmp_path, *command, **BANKER) as served:
+        served.wait_for("/health/startup", 200, 20)
+        _check_calls(ROOT / "README.md", served.url, part=1)
+
+
+def test_a_write_happens_once_as_written(tmp_path: Path) -> None:
+    """The keyed route of the how-to answers as shown under `uvicorn`, and mypy accepts it."""
+    page = ROOT / "docs" / "how-to" / "write-once.md"
+    app = next(block for block in _blocks(page) if block.language == "python")
+    (tmp_path / "orders.py").write_text(app.text)
+    with serving(tmp_path, "uvicorn", "orders:app", "--port", "{port}") as served:
+        served.wait_for("/health/startup", 200, 20)
+        _check_calls(page, served.url)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "orders.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_tutorial_works_as_written(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """The first evening's app, served in each way, by processes as a user starts them."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -77,6 +80,12 @@ def test_with_a_url_under_serve(folder: Path, outside: OutsidePostgres) -> None:
 def test_serve_makes_no_tables(folder: Path, outside: OutsidePostgres) -> None:
     """In production the schema is somebody else's decision."""
     variables = {"NEON_DATABASE_URL": outside.url, "SECRET_KEY": KEY, "DRAIN_SECONDS": "0"}
+    subprocess.run(
+        [sys.executable, "-m", "neonkit", "migrate", "notes:app"],
+        cwd=folder,
+        env={**os.environ, **variables},
+        check=True,
+    )
     with serving(folder, "neonkit", "serve", "notes:app", **variables) as served:
         served.wait_for("/health/startup", 200, 20)
     assert outside.query("SELECT count(*) FROM pg_tables WHERE tablename = 'note'") == "0"

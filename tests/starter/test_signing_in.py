@@ -169,6 +169,16 @@ async def test_every_status_is_documented(call: Call, client: httpx2.AsyncClient
         "read_post": {"200", "404", "422"},
         "update_post": {"200", "400", "401", "403", "404", "413", "415", "422"},
         "delete_post": {"204", "401", "403", "404", "422"},
+        "create_account": {"201", "400", "401", "409", "413", "415", "422"},
+        "list_accounts": {"200", "401", "422"},
+        "read_account": {"200", "401", "404", "422"},
+        "read_snapshot": {"200", "401", "404", "422"},
+        "list_entries": {"200", "401", "404", "422"},
+        "close_account": {"200", "400", "401", "403", "404", "409", "422"},
+        "create_deposit": {"201", "400", "401", "403", "404", "409", "413", "415", "422"},
+        "create_transfer": {"201", "400", "401", "403", "404", "409", "413", "415", "422"},
+        "read_transfer": {"200", "401", "404", "422"},
+        "read_transfer_by_key": {"200", "401", "404", "422"},
     }
 
     assert (await call("GET /posts")).status_code == 200

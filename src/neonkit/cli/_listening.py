@@ -24,7 +24,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server(
+        listener = socket.create_server(
             (host, port),
             family=family,
             backlog=_BACKLOG,
@@ -32,6 +32,10 @@ def listen(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         raise ConfigurationError(_explain(error, host, port)) from None
+    # connections inherit it; asyncio sets it only where the socket names its protocol, and without
+    # it an answer's body waits 40 ms for the client to acknowledge the head
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def address_of(listener: socket.socket) -> str:

@@ -15,7 +15,7 @@ from neonkit.cli._environment import read_settings
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 from neonkit.local import LocalServer
-from neonkit.migrations import History, MigrationError, make_revision, upgrade
+from neonkit.migrations import History, MigrationError, make_revision, upgrade, upgrade_schema
 from neonkit.settings import Settings
 from neonkit.web import Runtime
 
@@ -33,7 +33,7 @@ def migrate(app: str | None, *, is_json: bool) -> int:
     settings = read_settings({}, environment="development")
     history = _history_of(find_target(app, Path.cwd()))
     try:
-        applied = asyncio.run(_upgrade(settings, history)) if history.is_ours else ()
+        applied = asyncio.run(_upgrade(settings, history))
     except MigrationError as error:
         return _fail(error, is_json=is_json)
     if is_json:
@@ -90,7 +90,8 @@ def _fail(error: MigrationError, *, is_json: bool) -> int:
 
 async def _upgrade(settings: Settings, history: History) -> tuple[str, ...]:
     async with _database(settings) as dsn:
-        return await upgrade(dsn, history.folder)
+        await upgrade_schema(dsn)
+        return await upgrade(dsn, history.folder) if history.is_ours else ()
 
 
 async def _make(settings: Settings, history: History, message: str | None) -> Path | None:

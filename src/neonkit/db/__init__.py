@@ -3,23 +3,29 @@
 from neonkit.db._database import Database
 from neonkit.db._engine import create_engine
 from neonkit.db._faults import Fault, FaultKind, fault_of, problem_error_of
+from neonkit.db._keys import Key, UnstorableAnswerError
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._pool import PoolUse
 from neonkit.db._pulse import Pulse
+from neonkit.db._schema import bring_schema, has_schema
 from neonkit.db._scope import Scope, current_scope, open_scope
 
 __all__ = [
     "Database",
     "Fault",
     "FaultKind",
+    "Key",
     "PoolPolicy",
     "PoolUse",
     "Pulse",
     "Scope",
     "TimeoutPolicy",
+    "UnstorableAnswerError",
+    "bring_schema",
     "create_engine",
     "current_scope",
     "fault_of",
+    "has_schema",
     "open_scope",
     "problem_error_of",
 ]

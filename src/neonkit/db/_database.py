@@ -1,21 +1,26 @@
 """The one object that a process owns."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import MetaData, text
+from sqlalchemy import Executable, MetaData, Result, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit.db._asyncpg import Connector, Dialect, Probe
+from neonkit.db._keys import Key
 from neonkit.db._ledger import keep_ledger
 from neonkit.db._pool import Pool, PoolUse
 from neonkit.db._pulse import Pulse
+from neonkit.db._schema import bring_schema
 from neonkit.db._sessions import lend, session_factory
+from neonkit.db._transactions import RetryBudget, again_on_contention, execute_once, run_once
 from neonkit.errors import ConfigurationError
+
+Answer = TypeVar("Answer")
 
 _CREATE_ALL_LOCK = 0x6E656F6E  # "neon": any number, the same in every process
 
@@ -29,6 +34,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        self._retries = RetryBudget()
         self._probe = Probe(_connector_of(engine))
         keep_ledger(engine.sync_engine)
         self._writers = session_factory(engine)
@@ -58,6 +64,45 @@ class Database:
     def read_session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Lend a session that only reads: a flush is refused here, a write by the server."""
         return lend(self._readers)
+
+    async def run_transaction(
+        self, work: Callable[[AsyncSession], Awaitable[Answer]], key: Key | None = None
+    ) -> Answer:
+        """Run a function of a session, commit, and return what it returned.
+
+        It is run again, as a whole and on a fresh session, when it collides with another
+        transaction (SQLSTATE 40001, 40P01, 55P03), inside the request's deadline: it must do
+        nothing else that cannot be repeated. It does not commit.
+
+        Under a key it happens once: what it returns, a response model that its return annotation
+        names, is kept in the same transaction, and a repeat gets it again. An error of ours with a
+        4xx status that is kept undoes its effect and is kept in its place.
+
+        Raises:
+            IdempotencyKeyReusedError: the key was used for another body.
+            IdempotencyInProgressError: the first request with this key is still running.
+            UnstorableAnswerError: there is a key, and no response model.
+        """
+        return await again_on_contention(lambda: run_once(self.session, work, key), self._retries)
+
+    async def execute(self, statement: Executable, key: Key | None = None) -> Result[Any]:
+        """Execute one statement that is a whole unit of work, commit, and return its rows.
+
+        Under a key it happens once: a repeat gets the same values of the same types, without an
+        effect. It is run again as `run_transaction` runs its function again.
+
+        Raises:
+            IdempotencyKeyReusedError: the key was used for another body.
+            IdempotencyInProgressError: the first request with this key is still running.
+        """
+        return await again_on_contention(
+            lambda: execute_once(self.session, statement, key), self._retries
+        )
+
+    async def bring_schema(self) -> None:
+        """Make the toolkit's own tables, where they are missing or of an older release."""
+        async with self.engine.begin() as connection:
+            await bring_schema(connection)
 
     @asynccontextmanager
     async def sandbox(self) -> AsyncIterator[AsyncConnection]:

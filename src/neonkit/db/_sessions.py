@@ -1,7 +1,7 @@
 """Sessions lent for one unit of work, and how they end."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
@@ -11,14 +11,25 @@ from sqlmodel.orm.session import Session
 
 from neonkit.db._asyncpg import wait_with_begin
 from neonkit.db._ledger import depth_of, has_written
-from neonkit.errors import ReadOnlySessionError, UncommittedError
+from neonkit.errors import CommitNotYoursError, ReadOnlySessionError, UncommittedError
 
 _STARTED = "neonkit.started"
 _READS_ONLY = "neonkit.reads_only"
+_LEFT_TO_US = "neonkit.left_to_us"
 
 
 class _UnitOfWork(Session):
     """SQLModel's session, which remembers where on each connection its own work began."""
+
+    def commit(self) -> None:
+        """Commit, unless whoever lent the session does it.
+
+        Raises:
+            CommitNotYoursError: inside of `run_transaction`.
+        """
+        if self.info.get(_LEFT_TO_US):
+            raise CommitNotYoursError
+        super().commit()
 
 
 @event.listens_for(_UnitOfWork, "after_begin")
@@ -79,6 +90,16 @@ async def lend(factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[Async
     async with factory() as session:
         yield session
         refuse_uncommitted(session)
+
+
+@contextmanager
+def leave_commit_to_us(session: AsyncSession) -> Iterator[None]:
+    """Refuse commits in the block."""
+    session.info[_LEFT_TO_US] = True
+    try:
+        yield
+    finally:
+        del session.info[_LEFT_TO_US]
 
 
 def refuse_uncommitted(session: AsyncSession) -> None:

@@ -7,7 +7,7 @@ own table `alembic_version`; there is no `env.py` to keep.
 from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import History, find_history
 from neonkit.migrations._revisions import difference, make_revision
-from neonkit.migrations._upgrade import check_head, upgrade
+from neonkit.migrations._upgrade import check_head, upgrade, upgrade_schema
 
 __all__ = [
     "History",
@@ -17,4 +17,5 @@ __all__ = [
     "find_history",
     "make_revision",
     "upgrade",
+    "upgrade_schema",
 ]

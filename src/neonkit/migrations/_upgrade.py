@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 import neonkit.models  # noqa: F401  # names constraints: a revision's CHECK gets its name from there
-from neonkit.db import PoolPolicy, TimeoutPolicy, create_engine, open_scope
+from neonkit.db import PoolPolicy, TimeoutPolicy, bring_schema, create_engine, open_scope
 from neonkit.dsn import Dsn
 from neonkit.migrations._errors import MigrationError, explained
 from neonkit.migrations._history import head_of, knows, read_script
@@ -56,6 +56,19 @@ async def upgrade(dsn: Dsn, folder: Path, *, patience: float = 600.0) -> tuple[s
             return ()
         await _lock(connection, patience)
         return await connection.run_sync(run_to, script, head)
+
+
+async def upgrade_schema(dsn: Dsn) -> None:
+    """Bring the schema `neonkit`, the toolkit's own tables, to this release.
+
+    It is beside any history that the app has, and does not touch it.
+
+    Raises:
+        MigrationError: the database is away, or the role may not make a schema.
+    """
+    async with connected(dsn) as connection:
+        await bring_schema(connection)
+        await connection.commit()
 
 
 async def check_head(connection: AsyncConnection, folder: Path) -> None:

@@ -29,7 +29,7 @@ _PASSWORD = re.compile(
 _COLOURS = MappingProxyType({"warning": "33", "error": "31", "critical": "1;31", "debug": "2"})
 
 # SQLAlchemy names a logger after the class it speaks for: our subclass of its pool is in neonkit.db
-_CHATTY = ("sqlalchemy", "neonkit.db", "uvicorn.error", "watchfiles")
+_CHATTY = ("alembic", "sqlalchemy", "neonkit.db", "uvicorn.error", "watchfiles")
 
 
 class JsonFormatter(logging.Formatter):

@@ -120,6 +120,7 @@ class Databases:
 
     async def _add_tables(self, dsn: Dsn, database: Database) -> None:
         if not self._has_tables(dsn):
+            await database.bring_schema()
             await database.create_all(SQLModel.metadata)
             self._tables[dsn] = frozenset(SQLModel.metadata.tables)
 

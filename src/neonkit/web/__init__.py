@@ -1,5 +1,6 @@
 """The one room that names FastAPI: install on an app, dependencies, problems, middleware."""
 
+from neonkit.web._idempotency import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
     add_boot_step,
     add_docs,
@@ -33,7 +34,9 @@ from neonkit.web._sessions import (
 
 __all__ = [
     "DatabaseDep",
+    "IdempotencyKey",
     "NotInstalledError",
+    "OptionalIdempotencyKey",
     "PageDep",
     "Principal",
     "PrincipalDep",

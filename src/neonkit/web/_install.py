@@ -29,7 +29,7 @@ from neonkit.web._requests import (
     RequestMiddleware,
     problem_table,
 )
-from neonkit.web._runtime import BootStep, FindPrincipal, Runtime
+from neonkit.web._runtime import BootStep, FindPrincipal, NameCaller, Runtime
 from neonkit.web._security import check_principal, document_security, told_first
 
 _READABLE_HEADERS = (
@@ -49,6 +49,7 @@ def install(
     *,
     database: Database | None = None,
     principal: FindPrincipal | None = None,
+    caller: NameCaller | None = None,
     migrations: Path | None = None,
 ) -> None:
     """Put the toolkit on an app: database, problems, middleware, health and docs.
@@ -61,6 +62,8 @@ def install(
         database: use this one instead of the environment's; the caller closes it.
         principal: says who a token's owner is: a function from the token's subject to a `Select`
             of id, role and is_active. Whatever takes `PrincipalDep` needs it.
+        caller: names who sends a request without a token, for the scope of idempotency keys; by
+            default the client's address.
         migrations: the folder of the app's revisions; by default `migrations` beside the module
             that calls this.
 
@@ -70,9 +73,11 @@ def install(
     if getattr(app.state, "neonkit", None) is not None:
         raise ConfigurationError("neonkit is installed on this app already: call install once")
     settings = settings or Settings()
-    caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # as `warnings` finds the line
-    history = find_history(migrations or Path(caller).parent / "migrations", Path.cwd())
-    app.state.neonkit = Runtime(settings, database, principal=principal, history=history)
+    file = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # as `warnings` finds the line
+    history = find_history(migrations or Path(file).parent / "migrations", Path.cwd())
+    app.state.neonkit = Runtime(
+        settings, database, history=history, principal=principal, caller=caller
+    )
     wrap_lifespan(app)
     add_problems(app)
     add_middleware(app, settings)

@@ -12,6 +12,12 @@ _RAISES = "x-raises"
 _SCHEMA = "#/components/schemas/Problem"
 _ALWAYS = (INTERNAL, Problem(503, "database-unavailable"), Problem(504, "timeout"))
 _WITH_CREDENTIALS = (Problem(401, "unauthorized"), Problem(401, "invalid-token"))
+_WITH_KEY = (
+    Problem(400, "idempotency-key-missing"),
+    Problem(400, "idempotency-key-invalid"),
+    Problem(409, "idempotency-in-progress"),
+    Problem(422, "idempotency-key-reused"),
+)
 _WITH_INPUT = (Problem(422, "validation-error"),)
 _WITH_BODY = (
     Problem(400, "malformed-json"),
@@ -104,6 +110,8 @@ def _add_problems(operation: dict[str, Any], raised: list[Problem]) -> None:
     kinds = [*raised, *_ALWAYS]
     if operation.get("security"):
         kinds += _WITH_CREDENTIALS
+    if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ())):
+        kinds += _WITH_KEY
     if operation.get("parameters") or "requestBody" in operation:
         kinds += _WITH_INPUT
     if "requestBody" in operation:

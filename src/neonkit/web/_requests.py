@@ -14,6 +14,7 @@ from starlette.types import Scope as Connection
 
 from neonkit.db import Scope, open_scope
 from neonkit.errors import DeadlineError, RequestTimeoutError
+from neonkit.web._idempotency import REPLAYED
 from neonkit.web._problems import Problem, respond
 from neonkit.web._runtime import Runtime
 from neonkit.web._security import told_first
@@ -135,6 +136,8 @@ class _Request:
         headers["Server-Timing"] = (
             f"app;dur={self._seconds * 1000:.1f}, db;dur={self.spent.seconds * 1000:.1f}"
         )
+        if self.scope["state"].get(REPLAYED):
+            headers["Idempotent-Replayed"] = "true"
         for name, value in self._headers:
             headers.setdefault(name, value)
         if draining.has_begun:

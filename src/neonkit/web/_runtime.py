@@ -10,25 +10,28 @@ from typing import Any
 
 from sqlalchemy import Select
 from sqlmodel import SQLModel
+from starlette.requests import HTTPConnection
 
 from neonkit.auth import TokenPolicy
-from neonkit.db import Database, create_engine, fault_of, open_scope
+from neonkit.db import Database, create_engine, fault_of, has_schema, open_scope
 from neonkit.dsn import Dsn
 from neonkit.errors import NeonkitError
 from neonkit.health import Readiness
-from neonkit.migrations import History, check_head, upgrade
+from neonkit.migrations import History, MigrationError, check_head, upgrade
 from neonkit.observe import Metrics, log_slow_query, slower_than, watch_queries
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings
 from neonkit.web._problems import TABLE, Problem
 
 FindPrincipal = Callable[[str], Select[*tuple[Any, ...]]]
+NameCaller = Callable[[HTTPConnection], str | None]
 BootStep = Callable[[Database], Awaitable[None]]
 
 _log = logging.getLogger("neonkit")
 
 _DATA = Path(".neonkit") / "postgres"
 _LONGEST_PAUSE = 5.0
+_NO_SCHEMA = "the schema `neonkit` is missing or of an older release: run `neonkit migrate`"
 _PATIENCE_IN_DEVELOPMENT = 10.0
 
 
@@ -40,6 +43,7 @@ class Runtime:
         database: a database of the caller's, which the app uses and does not close.
         history: the app's revisions, if it is to have any.
         principal: says how a token's owner is found.
+        caller: names who sends a request without a token.
 
     Attributes:
         boot_steps: what the app wants done once the database answers.
@@ -57,12 +61,14 @@ class Runtime:
         *,
         history: History | None = None,
         principal: FindPrincipal | None = None,
+        caller: NameCaller | None = None,
     ) -> None:
         self.settings = settings
         self.history = history
         self._direct_dsn: Dsn | None = None  # of a database that is ours to migrate
         self.database = database
         self.principal = principal
+        self.caller = caller
         self.boot_steps: list[BootStep] = []
         self.has_started = False
         self.metrics = Metrics()
@@ -130,6 +136,8 @@ class Runtime:
             try:
                 with open_scope(self.settings.request_timeout):
                     await self._prepare(database)
+                    for step in self.boot_steps:
+                        await step(database)
                 self.has_started = True
             except Exception as error:  # noqa: BLE001  # said in the log and tried again
                 what = _reason(error)
@@ -142,15 +150,17 @@ class Runtime:
         history = self.history
         if self.settings.is_production:
             await database.probe()
-            if history is not None and history.is_ours:
-                async with database.engine.connect() as connection:
+            async with database.engine.connect() as connection:
+                if not await has_schema(connection):
+                    raise MigrationError(_NO_SCHEMA)
+                if history is not None and history.is_ours:
                     await check_head(connection, history.folder)
-        elif self._direct_dsn is not None and history is not None and history.is_ours:
+            return
+        await database.bring_schema()
+        if self._direct_dsn is not None and history is not None and history.is_ours:
             await upgrade(self._direct_dsn, history.folder)
         elif history is None or not history.is_foreign:
             await database.create_all(SQLModel.metadata)
-        for step in self.boot_steps:
-            await step(database)
 
 
 def _reason(error: Exception) -> str:

@@ -19,6 +19,8 @@ from neonkit.auth import TokenPolicy, read_access_token
 from neonkit.errors import (
     ConfigurationError,
     ForbiddenError,
+    IdempotencyKeyInvalidError,
+    IdempotencyKeyMissingError,
     InvalidTokenError,
     MalformedHeaderError,
     MalformedJsonError,
@@ -34,6 +36,8 @@ from neonkit.web._sessions import DatabaseDep, runtime_of
 _SCHEME = "Bearer"
 _FAULTS_OF_INPUT = (
     RequestValidationError,
+    IdempotencyKeyInvalidError,
+    IdempotencyKeyMissingError,
     MalformedHeaderError,
     MalformedJsonError,
     PayloadTooLargeError,

@@ -6,7 +6,16 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit import Page, PageDep, PrincipalDep, ReadSessionDep, SessionDep, paginate
+from neonkit import (
+    DatabaseDep,
+    OptionalIdempotencyKey,
+    Page,
+    PageDep,
+    PrincipalDep,
+    ReadSessionDep,
+    SessionDep,
+    paginate,
+)
 from neonkit.errors import ForbiddenError, NotFoundError
 from neonkit.web import Principal, raises
 from neonkit_starter.posts import queries
@@ -33,14 +42,20 @@ async def list_posts_of_user(user_id: Id, session: ReadSessionDep, page: PageDep
 async def create_post(
     body: PostCreate,
     caller: PrincipalDep,
-    session: SessionDep,
+    database: DatabaseDep,
+    key: OptionalIdempotencyKey,
     request: Request,
     response: Response,
-) -> Post:
+) -> PostRead:
     """Write a post; you are its author."""
-    post = Post(author_id=caller.id, title=body.title, content=body.content)
-    session.add(post)
-    await session.commit()
+
+    async def write(session: AsyncSession) -> PostRead:
+        post = Post(author_id=caller.id, title=body.title, content=body.content)
+        session.add(post)
+        await session.flush()
+        return PostRead.model_validate(post)
+
+    post = await database.run_transaction(write, key=key)
     response.headers["Location"] = f"{request.url.path}/{post.id}"
     return post
 

@@ -7,7 +7,17 @@ from sqlalchemy import delete
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit import Page, PageDep, PrincipalDep, ReadSessionDep, SessionDep, paginate, require_role
+from neonkit import (
+    DatabaseDep,
+    OptionalIdempotencyKey,
+    Page,
+    PageDep,
+    PrincipalDep,
+    ReadSessionDep,
+    SessionDep,
+    paginate,
+    require_role,
+)
 from neonkit.auth import hash_password
 from neonkit.errors import (
     DuplicateError,
@@ -44,20 +54,26 @@ Staff = Annotated[Principal, Depends(require_role(Role.MODERATOR, Role.ADMIN))]
     openapi_extra=raises(DuplicateError, WeakPasswordError),
 )
 async def create_user(
-    body: UserCreate, session: SessionDep, request: Request, response: Response
-) -> User:
+    body: UserCreate,
+    database: DatabaseDep,
+    key: OptionalIdempotencyKey,
+    request: Request,
+    response: Response,
+) -> UserRead:
     """Register; the address and the name must be free."""
     weakness = weakness_of(body.password, username=body.username, email=body.email)
     if weakness is not None:
         fault = FieldProblem("/body/password", "weak-password", weakness)
         raise WeakPasswordError(errors=[fault])
-    user = User(
-        username=body.username,
-        email=body.email,
-        hashed_password=await hash_password(body.password),
-    )
-    session.add(user)
-    await session.commit()
+    hashed = await hash_password(body.password)
+
+    async def write(session: AsyncSession) -> UserRead:
+        user = User(username=body.username, email=body.email, hashed_password=hashed)
+        session.add(user)
+        await session.flush()
+        return UserRead.model_validate(user)
+
+    user = await database.run_transaction(write, key=key)
     response.headers["Location"] = f"{request.url.path}/{user.id}"
     return user
 

@@ -1,0 +1,51 @@
+"""The toolkit's own tables: in the schema `neonkit`, made and versioned apart from the app's."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_LOCK = text("SELECT pg_advisory_xact_lock(x'6E656F6E736368'::bigint)")  # "neonsch"
+_HAS_REVISION = text("SELECT to_regclass('neonkit.revision') IS NOT NULL")
+_REVISION = text("SELECT number FROM neonkit.revision")
+_SET_REVISION = text("UPDATE neonkit.revision SET number = :number")
+_REVISIONS = (
+    (
+        "CREATE SCHEMA IF NOT EXISTS neonkit",
+        "CREATE TABLE neonkit.revision (number integer NOT NULL)",
+        "INSERT INTO neonkit.revision VALUES (0)",
+        """
+        CREATE TABLE neonkit.keys (
+          scope bytea NOT NULL,
+          key text NOT NULL,
+          fingerprint bytea NOT NULL,
+          answer text NOT NULL,
+          expires_at timestamptz,
+          PRIMARY KEY (scope, key)
+        )
+        """,
+        "CREATE INDEX ON neonkit.keys (expires_at)",
+    ),
+)
+
+
+async def has_schema(connection: AsyncConnection) -> bool:
+    """Whether the schema has every revision of this release."""
+    if not (await connection.execute(_HAS_REVISION)).scalar_one():
+        return False
+    number: int = (await connection.execute(_REVISION)).scalar_one()
+    return number >= len(_REVISIONS)
+
+
+async def bring_schema(connection: AsyncConnection) -> None:
+    """Make what the schema lacks, in the connection's transaction; the caller commits.
+
+    Safe from many processes at once; nothing is locked where nothing is missing.
+    """
+    if await has_schema(connection):
+        return
+    await connection.execute(_LOCK)
+    exists = (await connection.execute(_HAS_REVISION)).scalar_one()
+    done: int = (await connection.execute(_REVISION)).scalar_one() if exists else 0
+    for statements in _REVISIONS[done:]:
+        for statement in statements:
+            await connection.execute(text(statement))
+    await connection.execute(_SET_REVISION, {"number": len(_REVISIONS)})

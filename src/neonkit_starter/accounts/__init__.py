@@ -1,0 +1,1 @@
+"""Money: accounts, their ledgers, and transfers between them."""

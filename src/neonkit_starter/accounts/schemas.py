@@ -1,0 +1,126 @@
+"""What clients send and get."""
+
+import re
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, Strict, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
+from sqlmodel import Field, SQLModel
+
+from neonkit import InputModel, UtcDateTime
+from neonkit_starter.accounts.models import Status
+
+LARGEST_ID = 2**31 - 1
+
+_PATTERN = r"^(0|[1-9][0-9]{0,14})\.[0-9]{2}$"
+_SIGNED = r"^-?(0|[1-9][0-9]{0,14})\.[0-9]{2}$"
+
+
+def _read_amount(value: object) -> Decimal:
+    """Take a string of digits with two after the point: a JSON number may not be what was meant."""
+    if not isinstance(value, str) or not re.fullmatch(_PATTERN[1:-1], value, re.ASCII):
+        raise PydanticCustomError(
+            "money", 'Money is a string such as "12.50": up to 15 digits, a point, two digits'
+        )
+    amount = Decimal(value)
+    if not amount:
+        raise PydanticCustomError("greater_than", "The amount must be above zero")
+    return amount
+
+
+def _write(amount: Decimal) -> str:
+    return f"{amount:.2f}"
+
+
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_read_amount),
+    WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["12.50"]}),
+]
+Money = Annotated[
+    Decimal,
+    PlainSerializer(_write, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["12.50"]}),
+]
+SignedMoney = Annotated[
+    Decimal,
+    PlainSerializer(_write, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": _SIGNED, "examples": ["-12.50"]}),
+]
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+AccountId = Annotated[int, Strict(), Field(ge=1, le=LARGEST_ID)]
+
+
+class AccountCreate(InputModel):
+    """A new account."""
+
+    currency: Currency = "EUR"
+
+
+class AccountRead(SQLModel):
+    """An account, as its owner sees it."""
+
+    id: int
+    owner_id: int
+    currency: str
+    balance: Money
+    version: int
+    status: Status
+
+
+class DepositCreate(InputModel):
+    """Money that comes from outside."""
+
+    amount: Amount
+
+
+class DepositRead(SQLModel):
+    """A deposit that was made."""
+
+    id: int
+    account_id: int
+    amount: Money
+    created_at: UtcDateTime
+
+
+class EntryRead(SQLModel):
+    """One step of a ledger; without a transfer it is a deposit."""
+
+    version: int
+    transfer_id: int | None
+    amount: SignedMoney
+    balance_after: Money
+    created_at: UtcDateTime
+
+
+class BalanceRead(SQLModel):
+    """An account's balance and version at one moment."""
+
+    id: int
+    balance: Money
+    version: int
+
+
+class Snapshot(SQLModel):
+    """Accounts at one moment."""
+
+    accounts: list[BalanceRead]
+
+
+class TransferCreate(InputModel):
+    """Money that is to go from one account to another."""
+
+    from_account_id: AccountId
+    to_account_id: AccountId
+    amount: Amount
+
+
+class TransferRead(SQLModel):
+    """A transfer that was made."""
+
+    id: int
+    from_account_id: int
+    to_account_id: int
+    amount: Money
+    created_at: UtcDateTime
