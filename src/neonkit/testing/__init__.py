@@ -1,22 +1,27 @@
 """The pytest plugin: a real PostgreSQL for every test, a client of the app, a live server.
 
-The fixtures `app`, `client`, `db`, `session` and `live_server`, and the marker `real_commits`,
-are there wherever `neonkit[testing]` is installed; nothing is imported for them. A fixture of
-yours with one of these names wins.
+The fixtures `app`, `client`, `db`, `session`, `live_server`, `neon` and `trips`, and the marker
+`real_commits`, are there wherever `neonkit[testing]` is installed; nothing is imported for them.
+A fixture of yours with one of these names wins.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from neonkit.testing._live import LiveServer
+    from neonkit.testing._trips import TripCounter
 
-__all__ = ["LiveServer"]
+__all__ = ["LiveServer", "TripCounter"]
 
 
 def __getattr__(name: str) -> object:
-    """Import `LiveServer` when it is first asked for: pytest imports this room in every run."""
+    """Import a name when it is first asked for: pytest imports this room in every run."""
     if name == "LiveServer":
         from neonkit.testing._live import LiveServer
 
         return LiveServer
+    if name == "TripCounter":
+        from neonkit.testing._trips import TripCounter
+
+        return TripCounter
     raise AttributeError(f"module 'neonkit.testing' has no attribute {name!r}")

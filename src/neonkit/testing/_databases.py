@@ -14,6 +14,7 @@ from sqlmodel import SQLModel
 
 from neonkit.db import Database, PoolPolicy, TimeoutPolicy, create_engine
 from neonkit.dsn import Dsn
+from neonkit.local import WireProxy
 
 _PREFIX = "neonkit_test_"
 _PATIENT = TimeoutPolicy(statement=60.0)  # a loaded machine may copy a database for seconds
@@ -38,10 +39,12 @@ class Loan:
     Attributes:
         database: where its sessions go.
         clone: the address, if the database is the test's own and commits in it are real.
+        wire: through which that address leads, if the test wants one.
     """
 
     database: Database
     clone: Dsn | None = None
+    wire: WireProxy | None = None
 
 
 class Databases:
@@ -105,6 +108,21 @@ class Databases:
         try:
             async with Database(create_engine(dsn)) as database:
                 yield Loan(database, dsn)
+        finally:
+            await self._drop(dsn)
+
+    @asynccontextmanager
+    async def wired_clone(self) -> AsyncIterator[Loan]:
+        """Lend a database of its own behind a wire, with one connection to it open."""
+        dsn = await self._copy_template()
+        try:
+            async with (
+                WireProxy.start(dsn) as wire,
+                Database(create_engine(wire.dsn)) as database,
+            ):
+                async with database.engine.connect():
+                    pass
+                yield Loan(database, wire.dsn, wire)
         finally:
             await self._drop(dsn)
 

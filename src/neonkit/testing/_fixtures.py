@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from sqlmodel.ext.asyncio.session import AsyncSession
 
     from neonkit.db import Database
+    from neonkit.local import WireProxy
     from neonkit.testing._databases import Databases, Loan
     from neonkit.testing._live import LiveServer
+    from neonkit.testing._trips import TripCounter
 
 _NO_ENTRYPOINT = """\
 There is no app to test. Say in {file} where it is:
@@ -34,9 +36,11 @@ _EXTRA = (
     "server to use in place of the embedded one."
 )
 
+_WIRED = {"neon", "trips"}
+
 _TOO_LATE = (
-    "`live_server` was asked for after the test's database had been chosen: take it as an argument "
-    "of the test or of a fixture, or mark the test `real_commits`."
+    "`{fixture}` was asked for after the test's database had been chosen: take it as an argument "
+    "of the test or of a fixture."
 )
 
 
@@ -121,9 +125,27 @@ def live_server(app: FastAPI, _neonkit_loan: Loan) -> Iterator[LiveServer]:
     from neonkit.testing._live import serving
 
     if _neonkit_loan.clone is None:
-        pytest.fail(_TOO_LATE, pytrace=False)
+        pytest.fail(_TOO_LATE.format(fixture="live_server"), pytrace=False)
     with serving(app, _neonkit_loan.clone) as server:
         yield server
+
+
+@pytest.fixture
+def neon(_neonkit_loan: Loan) -> WireProxy:
+    """The wire between the app and the test's own database: it delays, cuts, freezes, suspends."""
+    if _neonkit_loan.wire is None:
+        pytest.fail(_TOO_LATE.format(fixture="neon"), pytrace=False)
+    return _neonkit_loan.wire
+
+
+@pytest.fixture
+def trips(_neonkit_loan: Loan) -> TripCounter:
+    """Counts round trips between the app and the test's own database; a connection is open."""
+    from neonkit.testing._trips import TripCounter
+
+    if _neonkit_loan.wire is None:
+        pytest.fail(_TOO_LATE.format(fixture="trips"), pytrace=False)
+    return TripCounter(_neonkit_loan.wire)
 
 
 @pytest.fixture
@@ -139,12 +161,15 @@ def _neonkit_live(request: pytest.FixtureRequest) -> LiveServer | None:
 async def _neonkit_loan(
     request: pytest.FixtureRequest, _neonkit_databases: Databases, _neonkit_models: None
 ) -> AsyncIterator[Loan]:
-    """The test's database: a turn in the shared one, or a clone."""
-    is_own = "live_server" in request.fixturenames or request.node.get_closest_marker(
-        "real_commits"
-    )
-    databases = _neonkit_databases
-    async with databases.clone() if is_own else databases.sandbox() as loan:
+    """The test's database: a turn in the shared one, a clone, or a clone behind a wire."""
+    asked, databases = set(request.fixturenames), _neonkit_databases
+    if _WIRED & asked:
+        lend = databases.wired_clone
+    elif "live_server" in asked or request.node.get_closest_marker("real_commits"):
+        lend = databases.clone
+    else:
+        lend = databases.sandbox
+    async with lend() as loan:
         yield loan
 
 

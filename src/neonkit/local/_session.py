@@ -1,0 +1,246 @@
+"""One connection through the wire, from its first byte to its last."""
+
+import asyncio
+import ssl
+from typing import Protocol
+
+from neonkit.dsn import Dsn
+from neonkit.local._conversation import Conversation
+from neonkit.local._messages import (
+    CANCEL_REQUEST,
+    GSS_REQUEST,
+    SSL_REQUEST,
+    Framing,
+    FramingError,
+    Piece,
+    error_message,
+    startup_code,
+    startup_size,
+    without_channel_binding,
+)
+from neonkit.local._trips import Trip
+from neonkit.local._weather import Line, Refusal, Weather, When
+
+_CHUNK_BYTES = 64 * 1024
+_ENDINGS = (OSError, EOFError, FramingError)  # as connections end: nothing of ours is wrong
+_TURNS = 2  # of the event loop, from a readable socket to what it says being noted
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Clerk(Protocol):
+    """Who keeps the wire's count."""
+
+    def note_trip(self, trip: Trip) -> None:
+        """Count a round trip."""
+
+    def note_connecting(self) -> None:
+        """Count a round trip of the opening of a connection."""
+
+
+class _OverError(Exception):
+    """One side is done, and so is the session."""
+
+
+class Session:
+    """Passes one connection on, notes what is said, and does to it what the weather says.
+
+    Args:
+        number: from 1, in the order of arrival.
+        client: the accepted connection.
+        target: where it goes.
+        tls: to end the client's TLS; `None` declines it.
+    """
+
+    def __init__(
+        self, number: int, client: Streams, target: Dsn, tls: ssl.SSLContext | None
+    ) -> None:
+        self._number = number
+        self._client, self._to_client = client
+        self._target = target
+        self._tls = tls
+        self._server: asyncio.StreamReader | None = None
+        self._to_server: asyncio.StreamWriter | None = None
+        self._cut: When | None = None
+        self._is_cut = False
+        self._half_reply = b""
+        self._is_between_messages = True
+
+    async def run(self, weather: Weather, clerk: Clerk) -> None:
+        """Serve the connection until one side ends it."""
+        self._weather = weather
+        self._clerk = clerk
+        self._talk = Conversation(self._number, clerk.note_trip, clerk.note_connecting)
+        try:
+            packet = await self._greet()
+            if packet is not None:
+                await self._login(packet)
+        except _ENDINGS:
+            pass
+        finally:
+            await self._close()
+
+    def end(self, parting: bytes) -> None:
+        """Close the connection, with these words unless they would tear a message."""
+        if self._server is not None and self._is_between_messages:
+            self._to_client.write(parting)
+
+    async def _greet(self) -> bytes | None:
+        """Answer what comes before the start-up packet, and give that; `None` if none comes."""
+        await self._take_trip()  # the client's TCP connect, which nobody but the kernel sees
+        while True:
+            head = await self._client.readexactly(4)
+            packet = head + await self._client.readexactly(startup_size(head))
+            code = startup_code(packet)
+            if code == CANCEL_REQUEST:
+                await self._pass_cancel(packet)
+                return None
+            await self._take_trip()
+            if code == SSL_REQUEST:
+                await self._answer_ssl_request()
+            elif code == GSS_REQUEST:
+                self._to_client.write(b"N")
+            else:
+                return packet
+
+    async def _take_trip(self) -> None:
+        self._clerk.note_connecting()
+        await asyncio.sleep(self._weather.delay)
+        await self._weather.calm.wait()
+
+    async def _answer_ssl_request(self) -> None:
+        self._to_client.write(b"N" if self._tls is None else b"S")
+        await self._to_client.drain()
+        if self._tls is not None:
+            await self._take_trip()
+            await self._to_client.start_tls(self._tls)
+
+    async def _pass_cancel(self, packet: bytes) -> None:
+        server, to_server = await self._connect()
+        self._to_server = to_server
+        to_server.write(packet)
+        await to_server.drain()
+        await server.read()  # the server closes when it has done it
+
+    async def _connect(self) -> Streams:
+        server, to_server = await asyncio.open_connection(self._target.host, self._target.port)
+        context = self._target.for_asyncpg()["ssl"]
+        if isinstance(context, ssl.SSLContext):
+            to_server.write(b"\0\0\0\x08" + SSL_REQUEST.to_bytes(4, "big"))
+            if await server.readexactly(1) != b"S":
+                to_server.transport.abort()
+                raise ConnectionError("the server has no TLS")
+            await to_server.start_tls(context, server_hostname=self._target.host)
+        return server, to_server
+
+    async def _login(self, packet: bytes) -> None:
+        refusal = await self._weather.admit()
+        if refusal is None:
+            try:
+                self._server, self._to_server = await self._connect()
+            except OSError:
+                refusal = Refusal.UNREACHABLE
+        if refusal is not None or self._server is None or self._to_server is None:
+            self._to_client.write(error_message("ERROR", "XX000", refusal or ""))
+            return
+        upward, downward = Line(self._weather), Line(self._weather)
+        self._to_server.write(packet)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hear_client(upward))
+                group.create_task(self._tell_server(upward, self._to_server))
+                group.create_task(_hear_server(self._server, downward))
+                group.create_task(self._tell_client(downward))
+        except* (_OverError, *_ENDINGS):
+            pass
+
+    async def _hear_client(self, line: Line) -> None:
+        framing = Framing()
+        while data := await _read(self._client):
+            passed = bytearray()
+            for piece in framing.feed(data):
+                if self._is_torn_before(piece):
+                    self._is_cut = True
+                    await line.put(bytes(passed))
+                    await line.put(None)
+                    return
+                passed += piece.raw
+            if passed:
+                await line.put(bytes(passed))
+        await line.put(None)
+
+    def _is_torn_before(self, piece: Piece) -> bool:
+        if piece.message is None:
+            return False
+        moment = self._talk.ask(piece.message)
+        when = self._weather.take_cut(moment)
+        if when in {"after", "during"}:
+            self._cut = when
+            self._talk.mark()
+        return when == "before"
+
+    async def _tell_server(self, line: Line, to_server: asyncio.StreamWriter) -> None:
+        while (data := await line.get()) is not None:
+            await line.send(to_server, data)
+        raise _OverError
+
+    async def _tell_client(self, line: Line) -> None:
+        framing = Framing()
+        while (data := await line.get()) is not None:
+            # what the client sent by now, it sent without waiting for this answer
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            passed = bytearray()
+            for piece in framing.feed(data):
+                passed += self._passed(piece)
+                if self._is_cut:
+                    break
+            await line.send(self._to_client, bytes(passed))
+            if self._is_cut:
+                break
+        raise _OverError
+
+    def _passed(self, piece: Piece) -> bytes:
+        """What of it the client gets."""
+        self._is_between_messages = piece.is_end
+        is_done = piece.message is not None and self._talk.answer(piece.message)
+        if self._cut is None:
+            return without_channel_binding(piece.raw)
+        if is_done:
+            self._is_cut = True
+            half = piece.raw[: len(piece.raw) // 2]
+            return b"" if self._cut == "after" else self._half_reply or half
+        if self._cut == "after" or self._half_reply:
+            return b""
+        if piece.message is not None and piece.message.kind == b"C":
+            # not before the server is done, at which time it has committed
+            self._half_reply = piece.raw[: len(piece.raw) // 2]
+            return b""
+        return piece.raw
+
+    async def _close(self) -> None:
+        writers = [self._to_client, *([self._to_server] if self._to_server else [])]
+        for writer in writers:
+            if self._is_cut and writer is not self._to_client:
+                writer.transport.abort()
+            else:
+                writer.close()
+        for writer in writers:
+            try:
+                async with asyncio.timeout(1.0):
+                    await writer.wait_closed()
+            except _ENDINGS:
+                writer.transport.abort()
+
+
+async def _hear_server(server: asyncio.StreamReader, line: Line) -> None:
+    while data := await _read(server):
+        await line.put(data)
+    await line.put(None)
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read(_CHUNK_BYTES)
+    except OSError:
+        return b""

@@ -1,0 +1,228 @@
+"""The wire between an app and PostgreSQL: it counts round trips, and it can be a bad one."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from threading import Thread
+from typing import Self, TypeVar
+
+from neonkit.dsn import Dsn
+from neonkit.local._conversation import Moment
+from neonkit.local._messages import error_message
+from neonkit.local._session import Session, Streams
+from neonkit.local._trips import Trip, Trips
+from neonkit.local._weather import Cut, Refusal, Weather, When
+
+Result = TypeVar("Result")
+
+_SHUTDOWN = error_message("FATAL", "57P01", "terminating connection due to administrator command")
+_TLS_PARAMETERS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation"}
+_BACKLOG = 1024
+
+
+class WireProxy:
+    """A TCP port of this machine that leads to a PostgreSQL server, and what passes through it.
+
+    It runs in a thread and an event loop of its own, so a test may block. Every method and
+    property may be used from any thread, and has taken effect when it returns.
+
+    A *round trip* is a send and a wait: `BEGIN`, `COMMIT`, a prepare and a ping are one each,
+    a pipeline is one, however many statements it holds. Statements are kept as text; parameter
+    values are never looked at.
+
+    What a client sends before it can have seen all answers, it sent without waiting for them. On a
+    fast machine a pipeline of several Syncs may see them early: a `delay` of some milliseconds
+    makes its count exact.
+
+    Attributes:
+        dsn: where to connect instead of the target.
+        trips: round trips so far, on all connections, after their login.
+        connecting: round trips so far to open connections.
+    """
+
+    def __init__(self, target: Dsn, tls: ssl.SSLContext | None) -> None:
+        self._target = target
+        self._tls = tls
+        self._readers: list[Trips] = []
+        self._sessions: dict[asyncio.Task[None], Session] = {}
+        self._arrivals = 0
+        self.trips = 0
+        self.connecting = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, target: Dsn, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
+        """Open a wire to `target` for the block; every connection is closed at its end.
+
+        Args:
+            target: the server. Its TLS is kept up; a client's channel binding ends at the wire.
+            tls: a server's context with a certificate, to end the TLS of clients, so that
+                `sslmode=require` works. Without it TLS is declined.
+        """
+        wire = cls(target, tls)
+        started: Future[Callable[[], object]] = Future()
+        thread = Thread(target=wire._live, args=(started,), name="neonkit-wire", daemon=True)
+        thread.start()
+        stop = await asyncio.wrap_future(started)
+        try:
+            yield wire
+        finally:
+            stop()
+            await asyncio.to_thread(thread.join)
+
+    @property
+    def url(self) -> str:
+        """`dsn` as text, password included."""
+        return self.dsn.for_libpq()
+
+    @property
+    def delay(self) -> float:
+        """Seconds that each round trip takes longer; the timer may add a millisecond. 0 at first.
+
+        Opening a connection is delayed by as many round trips as it takes.
+        """
+        return self._weather.delay
+
+    @delay.setter
+    def delay(self, seconds: float) -> None:
+        self._weather.delay = seconds
+
+    @property
+    def slice_bytes(self) -> int | None:
+        """How many bytes are written at once, in both directions; `None`, at first: all."""
+        return self._weather.slice_bytes
+
+    @slice_bytes.setter
+    def slice_bytes(self, size: int | None) -> None:
+        self._weather.slice_bytes = size
+
+    @contextmanager
+    def counting(self) -> Iterator[Trips]:
+        """Collect the round trips of the block, on all connections."""
+        trips = Trips()
+        self._call(lambda: self._readers.append(trips))
+        try:
+            yield trips
+        finally:
+            self._call(lambda: self._readers.remove(trips))
+
+    def cut_at(self, moment: Moment, *, when: When = "before") -> None:
+        """Tear one connection: the next that comes to this moment.
+
+        Args:
+            moment: `commit`: COMMIT or END, in a multi-statement query too. `begin`: BEGIN or
+                START TRANSACTION. `statement`: one outside of a transaction, which commits by
+                itself.
+            when: `before`: the server never hears of it. `after`: it is done, and the client
+                hears nothing of it. `during`: it is done, and the client gets half of the word.
+        """
+        cut = Cut(moment, when)
+        self._call(lambda: setattr(self._weather, "cut", cut))
+
+    def freeze(self) -> None:
+        """Hold everything, without a word and without closing: what a lost network looks like."""
+        self._call(self._weather.calm.clear)
+
+    def thaw(self) -> None:
+        """Let go on what was held, new connections too."""
+        self._call(self._weather.calm.set)
+
+    def refuse(self, text: str = Refusal.UNREACHABLE, *, times: int | None = None) -> None:
+        """Let no new connection in, and tell it so as Neon does: an ERROR with SQLSTATE XX000.
+
+        Args:
+            text: one of `Refusal`, or another.
+            times: how many; all until `admit` by default.
+        """
+
+        def refuse() -> None:
+            self._weather.refusal, self._weather.refusals_left = text, times
+
+        self._call(refuse)
+
+    def admit(self) -> None:
+        """Let new connections in again."""
+        self._call(lambda: setattr(self._weather, "refusal", None))
+
+    def suspend(self, *, wake_seconds: float | None = 0.3) -> None:
+        """Let the database fall asleep: every connection ends with 57P01.
+
+        Args:
+            wake_seconds: the next connection wakes it and waits that long, as on Neon, and
+                those that come meanwhile wait with it. `None`: it is refused, until `wake`.
+        """
+
+        def suspend() -> None:
+            self._weather.sleep(wake_seconds)
+            self._end_sessions(_SHUTDOWN)
+
+        self._call(suspend)
+
+    def wake(self, *, after: float = 0.0) -> None:
+        """Wake a suspended database some seconds from now; who connects before that waits."""
+        self._call(lambda: self._weather.wake(after))
+
+    def cut(self) -> None:
+        """Close every connection without a word, as Neon's pooler does when it suspends."""
+        self._call(lambda: self._end_sessions(b""))
+
+    def note_trip(self, trip: Trip) -> None:
+        """Count a round trip; sessions call it."""
+        self.trips += 1
+        for reader in self._readers:
+            reader.trips.append(trip)
+
+    def note_connecting(self) -> None:
+        """Count a round trip of opening a connection; sessions call it."""
+        self.connecting += 1
+        for reader in self._readers:
+            reader.connecting += 1
+
+    def _live(self, started: "Future[Callable[[], object]]") -> None:
+        try:
+            asyncio.run(self._serve(started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    async def _serve(self, started: "Future[Callable[[], object]]") -> None:
+        self._loop, may_stop = asyncio.get_running_loop(), asyncio.Event()
+        self._weather = Weather()
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=_BACKLOG)
+        self.dsn = _through(self._target, server.sockets[0].getsockname()[1], self._tls)
+        started.set_result(lambda: self._loop.call_soon_threadsafe(may_stop.set))
+        await may_stop.wait()
+        server.close()
+        self._end_sessions(b"")
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._arrivals += 1
+        client: Streams = reader, writer
+        session = Session(self._arrivals, client, self._target, self._tls)
+        task = self._loop.create_task(session.run(self._weather, self))
+        self._sessions[task] = session
+        task.add_done_callback(self._sessions.pop)
+
+    def _end_sessions(self, parting: bytes) -> None:
+        for task, session in list(self._sessions.items()):
+            session.end(parting)
+            task.cancel()
+
+    def _call(self, action: Callable[[], Result]) -> Result:
+        async def act() -> Result:
+            return action()
+
+        return asyncio.run_coroutine_threadsafe(act(), self._loop).result()
+
+
+def _through(target: Dsn, port: int, tls: ssl.SSLContext | None) -> Dsn:
+    parameters = {
+        name: value for name, value in target.parameters.items() if name not in _TLS_PARAMETERS
+    }
+    parameters["sslmode"] = "disable" if tls is None else "require"
+    parameters["channel_binding"] = "disable"
+    return target.replace(host="127.0.0.1", port=port, parameters=parameters)
