@@ -32,7 +32,7 @@ _ANSWERED_BY = {
 }
 _WAITS = _ENDS | {_FLUSH, _COPY_DONE, _COPY_FAIL}  # after these the server speaks
 
-_COMMENTS = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _COMMITS = re.compile(r"(?:\A|;)\s*(?:COMMIT|END)\b", re.IGNORECASE)
 _BEGINS = {"BEGIN", "START"}
 _CONTROLS = frozenset(
@@ -163,7 +163,7 @@ class Conversation:
 
     def _run(self, statement: str) -> Moment | None:
         self._current.statements.append(statement)
-        bare = statement[_COMMENTS.match(statement).end() :]  # type: ignore[union-attr]  # matches ""
+        bare = _COMMENT.sub(" ", statement).lstrip()
         word = re.split(r"\W", bare, maxsplit=1)[0].upper()
         if _COMMITS.search(bare):
             return "commit"

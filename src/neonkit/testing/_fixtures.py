@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -40,7 +40,7 @@ _WIRED = {"neon", "trips"}
 
 _TOO_LATE = (
     "`{fixture}` was asked for after the test's database had been chosen: take it as an argument "
-    "of the test or of a fixture."
+    "of the test or of a fixture{or_else}."
 )
 
 
@@ -125,7 +125,7 @@ def live_server(app: FastAPI, _neonkit_loan: Loan) -> Iterator[LiveServer]:
     from neonkit.testing._live import serving
 
     if _neonkit_loan.clone is None:
-        pytest.fail(_TOO_LATE.format(fixture="live_server"), pytrace=False)
+        _fail_too_late("live_server", ", or mark the test `real_commits`")
     with serving(app, _neonkit_loan.clone) as server:
         yield server
 
@@ -134,7 +134,7 @@ def live_server(app: FastAPI, _neonkit_loan: Loan) -> Iterator[LiveServer]:
 def neon(_neonkit_loan: Loan) -> WireProxy:
     """The wire between the app and the test's own database: it delays, cuts, freezes, suspends."""
     if _neonkit_loan.wire is None:
-        pytest.fail(_TOO_LATE.format(fixture="neon"), pytrace=False)
+        _fail_too_late("neon")
     return _neonkit_loan.wire
 
 
@@ -144,7 +144,7 @@ def trips(_neonkit_loan: Loan) -> TripCounter:
     from neonkit.testing._trips import TripCounter
 
     if _neonkit_loan.wire is None:
-        pytest.fail(_TOO_LATE.format(fixture="trips"), pytrace=False)
+        _fail_too_late("trips")
     return TripCounter(_neonkit_loan.wire)
 
 
@@ -207,6 +207,10 @@ async def _neonkit_databases(
                 server = await LocalServer.start(folder, is_durable=False)
             dsn = Dsn.parse((await stack.enter_async_context(server)).url)
         yield await stack.enter_async_context(Databases(dsn, is_durable=bool(given)))
+
+
+def _fail_too_late(fixture: str, or_else: str = "") -> NoReturn:
+    pytest.fail(_TOO_LATE.format(fixture=fixture, or_else=or_else), pytrace=False)
 
 
 @contextmanager
