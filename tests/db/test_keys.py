@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, TableModel
-from neonkit.db import Key, UnstorableAnswerError, open_scope
+from neonkit.db import FaultKind, Key, UnstorableAnswerError, fault_of, open_scope
 from neonkit.db._keys import read_value, write_value
 from neonkit.errors import (
     CommitNotYoursError,
@@ -157,6 +157,24 @@ async def test_other_errors_leave_the_key_free(db: Database, error: Exception) -
         await db.run_transaction(fail, make_key())
     assert await count(db) == 0
 
+    await db.run_transaction(mint, make_key())
+    assert await count(db) == 1
+
+
+async def test_a_connection_that_is_lost_is_said_to_be(db: Database) -> None:
+    """The fault is the driver's, not the savepoint's that could not be ended; the key is free."""
+
+    async def lose(session: AsyncSession) -> CoinRead:
+        made = await mint(session)
+        await session.exec(select(func.pg_terminate_backend(func.pg_backend_pid())))
+        return made
+
+    with pytest.raises(DBAPIError) as caught:
+        await db.run_transaction(lose, make_key())
+
+    fault = fault_of(caught.value)
+    assert fault is not None
+    assert fault.kind is FaultKind.CONNECTION_LOST
     await db.run_transaction(mint, make_key())
     assert await count(db) == 1
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import count
 from pathlib import Path
 
+import asyncpg
 import httpx2
 import pytest
 
@@ -26,8 +27,11 @@ _ADMIN = {
 class Bank:
     """The running service, as an administrator and two customers use it."""
 
-    def __init__(self, client: httpx2.AsyncClient, admin: Person, people: Sequence[Person]) -> None:
+    def __init__(
+        self, client: httpx2.AsyncClient, url: str, admin: Person, people: Sequence[Person]
+    ) -> None:
         self.client = client
+        self.url = url
         self.admin = admin
         self.people = people
 
@@ -57,6 +61,16 @@ class Bank:
         read = await self.client.get(path, headers=self.admin.headers)
         assert read.status_code == 200, read.text
         return {each["id"]: Decimal(each["balance"]) for each in read.json()["accounts"]}
+
+    async def deadlocks(self) -> int:
+        """How many the database has ended: those that were run again show up here only."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            found = "SELECT sum(deadlocks)::int FROM pg_stat_database"
+            number: int = await connection.fetchval(found)
+            return number
+        finally:
+            await connection.close()
 
     async def check_ledger(self, account: int) -> None:
         """Every step of the ledger is there and adds up to the balance."""
@@ -97,7 +111,7 @@ async def bank(tmp_path: Path) -> AsyncIterator[Bank]:
                 token = (await client.post(f"{API}/auth/token", data=form)).json()["access_token"]
                 admin = Person(1, {"Authorization": f"Bearer {token}"})
                 people = [await register(client), await register(client)]
-                yield Bank(client, admin, people)
+                yield Bank(client, server.url, admin, people)
 
 
 async def _at_most(width: int, calls: Sequence[Awaitable[httpx2.Response]]) -> list[int]:
@@ -155,6 +169,7 @@ async def test_opposite_streams_never_show_a_deadlock(bank: Bank) -> None:
     statuses = Counter([status for each in await asyncio.gather(there, back) for status in each])
 
     assert statuses == {201: 2000}
+    assert await bank.deadlocks() == 0
     assert set((await bank.snapshot([left, right])).values()) == {Decimal("500.00")}
     await bank.check_ledger(left)
     await bank.check_ledger(right)

@@ -145,18 +145,25 @@ async def _under_key(lend: Lend, write: Callable[[AsyncSession], Awaitable[str]]
             key.on_replay()
             raise_problem(key, answer)
             return answer
+        failure: Exception | None = None
         try:
             with leave_commit_to_us(session):
                 async with session.begin_nested():
-                    answer = await write(session)
-        except Exception as error:
-            refusal = error if isinstance(error, ProblemError) else problem_error_of(error)
+                    try:
+                        answer = await write(session)
+                    except Exception as error:
+                        failure = error
+                        raise
+        except Exception as error:  # noqa: BLE001  # raised again, or kept and raised
+            # on a lost connection the savepoint's own end fails as well, and would hide why
+            cause = failure or error
+            refusal = cause if isinstance(cause, ProblemError) else problem_error_of(cause)
             kept = written_problem(key, refusal) if refusal is not None else None
             if refusal is None or kept is None:
-                raise
+                raise cause from None
             await store(connection, key, kept)
             await session.commit()
-            raise refusal from error
+            raise refusal from cause
         await store(connection, key, answer)
         await session.commit()
         return answer
