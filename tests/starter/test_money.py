@@ -4,6 +4,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from httpx2 import AsyncClient
 
 from starter.conftest import Call, Cast, pointers_of, slug_of
 
@@ -325,7 +326,9 @@ async def test_keys_that_cannot_be(call: Call, key: str) -> None:
     assert (await call(f"GET /accounts/{payer}", "ada")).json()["balance"] == "5.00"
 
 
-async def test_keys_that_are_missing_or_doubled(call: Call) -> None:
+async def test_keys_that_are_missing_or_doubled(
+    call: Call, client: AsyncClient, cast: Cast
+) -> None:
     """B.8: transfers and deposits need one; two are none."""
     account = await _open(call, "ada")
     body = {"from_account_id": account, "to_account_id": account + 1, "amount": "1.00"}
@@ -334,6 +337,11 @@ async def test_keys_that_are_missing_or_doubled(call: Call) -> None:
 
     for answer in (missing, deposit):
         assert (answer.status_code, slug_of(answer)) == (400, "idempotency-key-missing")
+
+    twice = [("Idempotency-Key", "one-of-two-keys"), ("Idempotency-Key", "two-of-two-keys")]
+    headers = [*cast.ada.headers.items(), *twice]
+    doubled = await client.post(cast.path("/transfers"), json=body, headers=headers)
+    assert (doubled.status_code, slug_of(doubled)) == (400, "idempotency-key-invalid")
 
 
 async def test_repeats(call: Call) -> None:

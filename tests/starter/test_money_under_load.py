@@ -1,9 +1,12 @@
 """Money under concurrency, over TCP, on two workers."""
 
 import asyncio
+import os
 import random
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -12,6 +15,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from cli.conftest import workers_of
 from neonkit.local import LocalServer
 from support.outside import serving
 from support.people import API, PASSWORD, Person, register
@@ -32,6 +36,7 @@ class Bank:
     ) -> None:
         self.client = client
         self.url = url
+        self.pid = 0
         self.admin = admin
         self.people = people
 
@@ -111,7 +116,9 @@ async def bank(tmp_path: Path) -> AsyncIterator[Bank]:
                 token = (await client.post(f"{API}/auth/token", data=form)).json()["access_token"]
                 admin = Person(1, {"Authorization": f"Bearer {token}"})
                 people = [await register(client), await register(client)]
-                yield Bank(client, server.url, admin, people)
+                bank = Bank(client, server.url, admin, people)
+                bank.pid = served.process.pid
+                yield bank
 
 
 async def _at_most(width: int, calls: Sequence[Awaitable[httpx2.Response]]) -> list[int]:
@@ -126,35 +133,41 @@ async def _at_most(width: int, calls: Sequence[Awaitable[httpx2.Response]]) -> l
 
 
 async def test_no_money_is_made_or_lost_in_any_snapshot(bank: Bank) -> None:
-    """Two hundred transfers at once among eight accounts, and as many snapshots meanwhile."""
+    """Two hundred transfers at once among eight accounts, until 200 snapshots came meanwhile."""
     owner = bank.people[0]
     accounts = [await bank.open(owner, "100.00") for _ in range(8)]
     chance = random.Random(7)
-    pairs = [chance.sample(accounts, 2) for _ in range(200)]
-    calls = [
-        bank.pay(owner, payer, payee, f"{chance.randint(1, 6000) / 100:.2f}")
-        for payer, payee in pairs
-    ]
-    moving = asyncio.gather(*[asyncio.ensure_future(call) for call in calls])
+    statuses: Counter[int] = Counter()
     snapshots = 0
+    is_moving = True
+
+    async def move() -> None:
+        nonlocal is_moving
+        while snapshots < 200:
+            pairs = [chance.sample(accounts, 2) for _ in range(200)]
+            calls = [
+                bank.pay(owner, payer, payee, f"{chance.randint(1, 6000) / 100:.2f}")
+                for payer, payee in pairs
+            ]
+            statuses.update(answer.status_code for answer in await asyncio.gather(*calls))
+        is_moving = False
 
     async def watch() -> None:
         nonlocal snapshots
-        while not moving.done() or snapshots < 200:
+        while is_moving:
             balances = await bank.snapshot(accounts)
             assert sum(balances.values()) == Decimal("800.00")
             assert min(balances.values()) >= 0
-            snapshots += not moving.done()
-            if moving.done():
-                return
+            snapshots += is_moving
 
     async with asyncio.TaskGroup() as group:
+        group.create_task(move())
         for _ in range(8):
             group.create_task(watch())
-        statuses = Counter(answer.status_code for answer in await moving)
 
     assert set(statuses) <= {201, 400}
     assert statuses[201] >= 100
+    assert snapshots >= 200
     for account in accounts:
         await bank.check_ledger(account)
 
@@ -202,3 +215,32 @@ async def test_one_key_has_one_effect_however_often_it_is_sent(bank: Bank) -> No
     assert (await bank.snapshot([full]))[full] == Decimal("9.00")
     by_key = await bank.client.get(f"{API}/transfers/by-key/the-same-key", headers=owner.headers)
     assert by_key.content == answers[0].content
+
+
+async def test_a_key_outlives_the_worker_that_had_it(bank: Bank) -> None:
+    """Both workers are killed while a transfer is under way: its repeat happens, once, in 2 s."""
+    owner = bank.people[0]
+    full, empty = await bank.open(owner, "10.00"), await bank.open(owner)
+    holder = await asyncpg.connect(bank.url)
+    held = holder.transaction()
+    await held.start()
+    await holder.execute("SELECT FROM accounts WHERE id = $1 FOR UPDATE", full)
+    lost = asyncio.create_task(bank.pay(owner, full, empty, "4.00", key="outlives-its-worker"))
+    await asyncio.sleep(0.3)
+
+    for pid in workers_of(bank.pid):
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(httpx2.TransportError):
+        await lost
+    await held.rollback()
+    await holder.close()
+    while True:
+        with suppress(httpx2.TransportError):
+            if (await bank.client.get("/health/startup")).status_code == 200:
+                break
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(2):
+        done = await bank.pay(owner, full, empty, "4.00", key="outlives-its-worker")
+
+    assert done.status_code == 201
+    assert (await bank.snapshot([full, empty])) == {full: Decimal(6), empty: Decimal(4)}
