@@ -5,6 +5,7 @@
     │   └── UrlError                which part of a database URL is wrong
     ├── UncommittedError            a session ended with work that nobody committed
     ├── CommitNotYoursError         a function of `run_transaction` committed by itself
+    ├── ConditionFailedError        `Database.execute` did nothing: its condition did not hold
     ├── ReadOnlySessionError        a session that only reads was asked to write
     ├── RelationNotLoadedError      a relation was touched that its query did not load
     └── ProblemError                a request that is answered with a problem document
@@ -78,6 +79,13 @@ class CommitNotYoursError(NeonkitError):
             "`run_transaction` commits when the function has returned: leave out `commit()`, or "
             "use `session.begin_nested()` for a part of it"
         )
+
+
+class ConditionFailedError(NeonkitError):
+    """The condition of `Database.execute` did not hold; nothing happened."""
+
+    def __init__(self) -> None:
+        super().__init__("the condition under which the statement may be executed did not hold")
 
 
 class ReadOnlySessionError(NeonkitError):

@@ -1,9 +1,11 @@
 """The database: engine, pool, connecting through a cold start, sessions and their end, faults."""
 
+from neonkit.db._alone import why_not_alone
 from neonkit.db._database import Database
 from neonkit.db._engine import create_engine
 from neonkit.db._faults import Fault, FaultKind, fault_of, problem_error_of
 from neonkit.db._keys import Key, UnstorableAnswerError
+from neonkit.db._listeners import listen, unlisten
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._pool import PoolUse
 from neonkit.db._pulse import Pulse
@@ -26,6 +28,9 @@ __all__ = [
     "current_scope",
     "fault_of",
     "has_schema",
+    "listen",
     "open_scope",
     "problem_error_of",
+    "unlisten",
+    "why_not_alone",
 ]

@@ -1,15 +1,18 @@
 """Everything that is asyncpg's: how to connect, what one wait on the wire is, what a fault says.
 
-SQLAlchemy's own asyncpg dialect with four differences: the first connection asks the server
-for all it needs in one query; plain reads of a unit of work go in the open, without BEGIN; `BEGIN`
-carries both timeouts in its own round trip; and every wait has a bound, after which the connection
-is thrown away, because a PostgreSQL cancel hits a backend and not a query.
+SQLAlchemy's own asyncpg dialect with five differences: the first connection asks the server
+for all it needs in one round trip; plain reads go in the open, without BEGIN, and so does a write
+that is a whole unit of work; `BEGIN` carries both timeouts in its own round trip; every wait has a
+bound, after which the connection is thrown away, because a PostgreSQL cancel hits a backend and not
+a query; and each send and wait is counted.
 """
 
 import asyncio
 import itertools
+import json
 import time
-from collections.abc import Awaitable, Collection, Iterator
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -36,8 +39,11 @@ _SERVER_SPEAKS_FIRST = 0.5  # seconds that the server's own timeout has to be th
 
 _READ_ONLY_TRANSACTION = "25006"
 _FACTS = """
-SELECT pg_backend_pid(), coalesce(current_schema(), ''),
-       current_setting('default_transaction_isolation'), current_setting('max_connections')::int
+SELECT encode(convert_to(json_build_object(
+  'pid', pg_backend_pid(), 'schema', coalesce(current_schema(), ''),
+  'isolation', current_setting('default_transaction_isolation'),
+  'most', current_setting('max_connections')::int
+)::text, 'UTF8'), 'base64')
 """
 
 
@@ -115,7 +121,9 @@ class Connector:
 
     async def _attempt(self) -> asyncpg.Connection:
         # SQLAlchemy names and keeps the statements; a second cache inside asyncpg is never hit
-        connection = await asyncpg.connect(**self._arguments, statement_cache_size=0)
+        connection = await asyncpg.connect(
+            **self._arguments, statement_cache_size=0, connection_class=_CountedConnection
+        )
         if self.facts is None:
             try:
                 self.facts = await _learn(connection)
@@ -169,18 +177,66 @@ def _bounded_by_server(dsn: Dsn, timeouts: TimeoutPolicy) -> Dsn:
 
 
 async def _learn(connection: asyncpg.Connection) -> ServerFacts:
-    row = await connection.fetchrow(_FACTS)
-    assert row is not None, "a SELECT without FROM gives one row"  # noqa: S101
-    pid, schema, isolation, most = row
+    received = bytearray()
+
+    async def keep(data: bytes) -> None:
+        received.extend(data)
+
+    # COPY is the one query of asyncpg's that prepares nothing and returns something
+    await connection.copy_from_query(_FACTS, output=keep)
+    facts = json.loads(b64decode(received.replace(rb"\n", b"")))
     version = connection.get_server_version()
     return ServerFacts(
         version=(version.major, version.minor),
-        schema=schema,
-        isolation=isolation.upper(),
-        max_connections=most,
+        schema=facts["schema"],
+        isolation=facts["isolation"].upper(),
+        max_connections=facts["most"],
         has_standard_strings=connection.get_settings().standard_conforming_strings == "on",
-        is_behind_pooler=pid != connection.get_server_pid(),
+        is_behind_pooler=facts["pid"] != connection.get_server_pid(),
     )
+
+
+def _counted(name: str) -> Callable[..., Awaitable[Any]]:
+    def send_and_wait(self: "_CountedProtocol", *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        self.trips += 1
+        current_scope().trips += 1
+        answer: Awaitable[Any] = getattr(self._protocol, name)(*args, **kwargs)
+        return answer
+
+    return send_and_wait
+
+
+class _CountedProtocol:
+    """asyncpg's protocol, with a count of its round trips: each of these calls is one.
+
+    SQLAlchemy's events see neither BEGIN nor a prepare, nor what asyncpg asks about types.
+    """
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self.trips = 0
+
+    def __getattr__(self, name: str) -> Any:  # whatever the protocol has
+        return getattr(self._protocol, name)
+
+    prepare = _counted("prepare")
+    bind = _counted("bind")
+    bind_execute = _counted("bind_execute")
+    bind_execute_many = _counted("bind_execute_many")
+    execute = _counted("execute")
+    query = _counted("query")
+    copy_in = _counted("copy_in")
+    copy_out = _counted("copy_out")
+    close_portal = _counted("close_portal")
+    close_statement = _counted("close_statement")
+
+
+class _CountedConnection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
+    __slots__ = ("trips_of",)
+
+    def __init__(self, protocol: Any, *args: Any) -> None:
+        self.trips_of = _CountedProtocol(protocol)
+        super().__init__(self.trips_of, *args)
 
 
 class _Transaction:
@@ -219,23 +275,39 @@ class AdaptedCursor(stock.AsyncAdapt_asyncpg_cursor):
 
     Attributes:
         command_tag: what the server said it did, such as `INSERT 0 1`; `None` for a batch.
+        trips: round trips of the last statement, those of its BEGIN and its preparation included.
     """
 
-    __slots__ = ("_adapted", "command_tag")
+    __slots__ = ("_adapted", "command_tag", "trips")
 
     def __init__(self, adapt_connection: "AdaptedConnection") -> None:
         super().__init__(adapt_connection)
         self._adapted = adapt_connection
         self.command_tag: str | None = None
+        self.trips = 0
 
     async def _prepare_and_execute(self, operation: str, parameters: Any) -> None:
         connection = self._adapted
-        await connection.wire(super()._prepare_and_execute(operation, parameters))
+        before = connection.trips
+        try:
+            await connection.wire(super()._prepare_and_execute(operation, parameters))
+        except Exception as error:
+            if connection.has_maybe_committed:
+                raise OutcomeUnknownError from error
+            raise
+        finally:
+            connection.is_alone = False
+            self.trips = connection.trips - before
         if connection.prepared is not None:
             self.command_tag = connection.prepared.get_statusmsg()
 
     async def _executemany(self, operation: str, seq_of_parameters: Any) -> Any:
-        return await self._adapted.wire(super()._executemany(operation, seq_of_parameters))
+        self._adapted.is_alone = False
+        before = self._adapted.trips
+        try:
+            return await self._adapted.wire(super()._executemany(operation, seq_of_parameters))
+        finally:
+            self.trips = self._adapted.trips - before
 
 
 class AdaptedServerSideCursor(stock.AsyncAdapt_asyncpg_ss_cursor):
@@ -252,9 +324,13 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
         is_waiting: whether the unit of work that has it may go without BEGIN until it must; its end
             ends that.
         is_plain: whether the statement that is about to run is a plain read.
+        is_alone: whether it is a whole unit of work, which commits as itself.
     """
 
-    __slots__ = ("_reads_are_whole", "is_plain", "is_waiting", "prepared", "pulse", "timeouts")
+    __slots__ = (
+        "_has_read_committed", "is_alone", "is_plain", "is_waiting",
+        "prepared", "pulse", "timeouts",
+    )  # fmt: skip
 
     _cursor_cls = AdaptedCursor  # type: ignore[assignment]  # a subclass, as SQLAlchemy intends
     _ss_cursor_cls = AdaptedServerSideCursor
@@ -275,15 +351,37 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
         self.timeouts = connector.timeouts
         self.pulse = connector.pulse
         self.prepared: Any = None
-        # without tracking a pooler may send a statement to another backend than its preparation
-        self._reads_are_whole = bool(keeps) and connector.has_read_committed
+        self._has_read_committed = connector.has_read_committed
         self.is_waiting = False
         self.is_plain = False
+        self.is_alone = False
 
     @property
     def is_known_closed(self) -> bool:
         """Whether the server has closed this connection; known without asking it."""
         return bool(self._connection.is_closed())
+
+    @property
+    def trips(self) -> int:
+        """Round trips since it was opened, the opening excepted."""
+        counted: _CountedConnection = self.driver_connection
+        return counted.trips_of.trips
+
+    @property
+    def is_in_the_open(self) -> bool:
+        """Whether the unit of work that has it has sent no BEGIN, and need not have done so."""
+        return (
+            self.is_waiting
+            and self._transaction is None
+            and self._has_read_committed
+            and self.isolation_level is None
+            and not (self.readonly or self.deferrable)
+        )
+
+    @property
+    def has_maybe_committed(self) -> bool:
+        """Whether the connection was lost when a statement was on its way that commits itself."""
+        return self.is_alone and self.prepared is not None and self.is_known_closed
 
     async def wire(self, waiting: Awaitable[Answer]) -> Answer:
         """Wait for the server, no longer than the statement and the request may take.
@@ -323,7 +421,7 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
         return prepared
 
     async def _start_transaction(self) -> None:
-        if self.isolation_level == "autocommit" or self._may_go_in_the_open():
+        if self.isolation_level == "autocommit" or self.is_alone or self._may_go_in_the_open():
             return
         transaction = _Transaction(self)
         try:
@@ -336,13 +434,13 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
         return (
             self.is_waiting
             and self.is_plain
-            and self._reads_are_whole
+            and self._has_read_committed
             and self.isolation_level is None
         )
 
     def rollback(self) -> None:
         """Roll back; a connection that is gone has been rolled back by the server."""
-        self.is_waiting = False
+        self.is_waiting = self.is_alone = False
         if self.is_known_closed:
             self._transaction = None
         else:
@@ -350,7 +448,7 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
 
     def commit(self) -> None:
         """Commit; a connection lost meanwhile leaves the outcome unknown."""
-        self.is_waiting = False
+        self.is_waiting = self.is_alone = False
         has_begun = self._transaction is not None
         try:
             super().commit()
@@ -368,9 +466,22 @@ class AdaptedConnection(stock.AsyncAdapt_asyncpg_connection):
 
 def wait_with_begin(connection: SyncConnection) -> None:
     """Let a connection go without BEGIN until a statement needs one, or until it is given back."""
-    adapted = connection.connection.dbapi_connection
-    if isinstance(adapted, AdaptedConnection):
+    adapted = adapted_of(connection)
+    if adapted is not None:
         adapted.is_waiting = True
+
+
+def send_alone(connection: SyncConnection) -> None:
+    """Let the next statement commit as itself, where nothing was begun before it."""
+    adapted = adapted_of(connection)
+    if adapted is not None and adapted.is_in_the_open:
+        adapted.is_alone = True
+
+
+def adapted_of(connection: SyncConnection) -> AdaptedConnection | None:
+    """Our adapter under a connection of SQLAlchemy's; `None` under one of another driver."""
+    adapted: object = connection.connection.dbapi_connection
+    return adapted if isinstance(adapted, AdaptedConnection) else None
 
 
 def _names() -> Iterator[str]:

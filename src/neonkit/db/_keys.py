@@ -10,7 +10,17 @@ from decimal import Decimal
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    LargeBinary,
+    Row,
+    String,
+    column,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,19 +34,31 @@ from neonkit.errors import (
     ProblemError,
 )
 
+_LOOK = (
+    text("""
+SELECT pg_try_advisory_xact_lock(:lock) AS is_free, fingerprint, answer
+FROM (SELECT) AS always
+LEFT JOIN neonkit.keys
+  ON scope = :scope AND key = :key AND coalesce(expires_at > now(), true)
+""")
+    .columns(
+        column("is_free", Boolean), column("fingerprint", LargeBinary), column("answer", String)
+    )
+    .subquery("found")
+)
 _TAKE = text("SELECT pg_advisory_xact_lock(:lock)")
 _FIND = text("""
 SELECT fingerprint, answer FROM neonkit.keys
 WHERE scope = :scope AND key = :key AND coalesce(expires_at > now(), true)
 """)
-_STORE = text("""
-WITH old AS (
-  DELETE FROM neonkit.keys WHERE ctid IN (
-    SELECT ctid FROM neonkit.keys
-    WHERE expires_at <= now() AND (scope, key) <> (:scope, :key)
-    LIMIT 10 FOR UPDATE SKIP LOCKED
-  )
+DROP_OLD = """
+DELETE FROM neonkit.keys WHERE ctid IN (
+  SELECT ctid FROM neonkit.keys
+  WHERE expires_at <= now() AND (scope, key) <> (:neonkit_scope, :neonkit_key)
+  LIMIT 10 FOR UPDATE SKIP LOCKED
 )
+"""
+_STORE = text("""
 INSERT INTO neonkit.keys (scope, key, fingerprint, answer, expires_at)
 VALUES (:scope, :key, :fingerprint, :answer, now() + CAST(:lifetime AS interval))
 ON CONFLICT (scope, key) DO UPDATE
@@ -93,12 +115,33 @@ async def take(connection: AsyncConnection, key: Key) -> str | None:
         raise
     found = await connection.execute(_FIND, {"scope": key.scope, "key": key.value})
     row = found.one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _own_answer(row, key)
+
+
+def _own_answer(row: Row[*tuple[Any, ...]], key: Key) -> str:
     if bytes(row.fingerprint) not in key.fingerprints:
         raise IdempotencyKeyReusedError
     answer: str = row.answer
     return answer
+
+
+async def look(
+    connection: AsyncConnection, key: Key | None, condition: ColumnElement[bool] | None
+) -> tuple[bool, bool, str | None]:
+    """Whether a condition holds, whether nobody is at work under a key, and its answer.
+
+    Raises:
+        IdempotencyKeyReusedError: the condition holds, and the key was used for another body.
+    """
+    if key is None and condition is None:
+        return True, True, None
+    holds = (true() if condition is None else condition).label("holds")
+    if key is None:
+        return (await connection.execute(select(holds))).scalar_one(), True, None
+    values = {"lock": key.lock, "scope": key.scope, "key": key.value}
+    row = (await connection.execute(select(holds, *_LOOK.c), values)).one()
+    is_kept = row.holds and row.fingerprint is not None
+    return row.holds, row.is_free, _own_answer(row, key) if is_kept else None
 
 
 async def store(connection: AsyncConnection, key: Key, answer: str) -> None:
@@ -112,6 +155,8 @@ async def store(connection: AsyncConnection, key: Key, answer: str) -> None:
         "lifetime": lifetime,
     }
     await connection.execute(_STORE, values)
+    old = {"neonkit_scope": key.scope, "neonkit_key": key.value}
+    await connection.execute(text(DROP_OLD), old)
 
 
 def written_problem(key: Key, error: ProblemError) -> str | None:

@@ -3,9 +3,13 @@
 import re
 from typing import Protocol
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from neonkit.db._listeners import listen
 
 _LEDGER = "neonkit.ledger"
+_STARTS = "neonkit.starts"
 _HARMLESS = ("SELECT", "SHOW", "SET", "LOCK TABLE", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 _WRITING_CTE = re.compile(
     r"\bAS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(\s*(?:INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE
@@ -22,11 +26,17 @@ def keep_ledger(engine: Engine) -> None:
     A statement counts by the command tag that the server returned, and by a data-modifying CTE
     in its text; a lock or a function alone does not.
     """
-    event.listen(engine, "begin", _begin)
-    event.listen(engine, "savepoint", _savepoint)
-    event.listen(engine, "rollback_savepoint", _forget_level)
-    event.listen(engine, "release_savepoint", _merge_level)
-    event.listen(engine, "after_cursor_execute", _note)
+    listen(engine, "begin", _begin)
+    listen(engine, "savepoint", _savepoint)
+    listen(engine, "rollback_savepoint", _forget_level)
+    listen(engine, "release_savepoint", _merge_level)
+    listen(engine, "after_cursor_execute", _note)
+
+
+def starts_of(session: Session) -> dict[Connection, int]:
+    """The connections that a session has begun to use, and the level at which it did."""
+    starts: dict[Connection, int] = session.info.setdefault(_STARTS, {})
+    return starts
 
 
 def depth_of(connection: Connection) -> int:

@@ -4,8 +4,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _LOCK = text("SELECT pg_advisory_xact_lock(x'6E656F6E736368'::bigint)")  # "neonsch"
-# By a scan, since `to_regclass` answers from the backend's cache of names: asked before and after the
-# wait for the lock, in one transaction, it would not see what another process made meanwhile.
+# By a scan, since `to_regclass` answers from the backend's cache of names: asked before and after
+# the wait for the lock, in one transaction, it would not see what another process made meanwhile.
 _HAS_REVISION = text(
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables"
     " WHERE schemaname = 'neonkit' AND tablename = 'revision')"

@@ -18,12 +18,14 @@ class Scope:
     Attributes:
         deadline: when it must be over, on the monotonic clock; `None` for no bound.
         seconds: time spent waiting for the database so far.
+        trips: how often it was waited for, opening connections excepted.
         label: says what it is, such as `/posts/{id}`; `-` by default. It is asked when needed,
             because a request's route is not known when its scope opens.
     """
 
     deadline: float | None = None
     seconds: float = 0.0
+    trips: int = 0
     label: Callable[[], str] = _unnamed
 
     def remaining(self) -> float | None:

@@ -9,11 +9,13 @@ from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.orm.session import Session
 
-from neonkit.db._asyncpg import wait_with_begin
-from neonkit.db._ledger import depth_of, has_written
+from neonkit.db._alone import why_not_alone, why_not_on
+from neonkit.db._asyncpg import send_alone, wait_with_begin
+from neonkit.db._ledger import depth_of, has_written, starts_of
 from neonkit.errors import CommitNotYoursError, ReadOnlySessionError, UncommittedError
 
-_STARTED = "neonkit.started"
+_IS_ALONE = "neonkit.is_alone"
+_LONE_WRITES = "neonkit.lone_writes"
 _READS_ONLY = "neonkit.reads_only"
 _LEFT_TO_US = "neonkit.left_to_us"
 
@@ -29,23 +31,42 @@ class _UnitOfWork(Session):
         """
         if self.info.get(_LEFT_TO_US):
             raise CommitNotYoursError
-        super().commit()
+        if not self.info[_LONE_WRITES] or not _has_changes(self):
+            super().commit()
+            return
+        event.listen(self, "before_flush", _go_alone)  # anew, so that it is the last to be called
+        try:
+            super().commit()
+        finally:
+            event.remove(self, "before_flush", _go_alone)
+            self.info.pop(_IS_ALONE, None)
+
+
+def _go_alone(session: Session, _context: object, _instances: object) -> None:
+    """Let what this flush is about to send commit as itself, if it is one statement."""
+    if why_not_alone(session) is not None:
+        return
+    session.info[_IS_ALONE] = True  # for a connection that is still to come
+    for connection in starts_of(session):
+        send_alone(connection)
 
 
 @event.listens_for(_UnitOfWork, "after_begin")
 def _remember_start(
     session: Session, _transaction: SessionTransaction, connection: Connection
 ) -> None:
-    session.info.setdefault(_STARTED, {}).setdefault(connection, depth_of(connection))
+    starts_of(session).setdefault(connection, depth_of(connection))
     whole = session.get_transaction()
     if whole is not None and whole.origin is SessionTransactionOrigin.AUTOBEGIN:
         wait_with_begin(connection)
+    if session.info.pop(_IS_ALONE, False):
+        send_alone(connection)
 
 
 @event.listens_for(_UnitOfWork, "after_transaction_end")
 def _forget_start(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        session.info.pop(_STARTED, None)
+        starts_of(session).clear()
 
 
 @event.listens_for(_UnitOfWork, "before_flush")
@@ -55,7 +76,7 @@ def _refuse_flush(session: Session, _context: object, _instances: object) -> Non
 
 
 def session_factory(
-    bind: AsyncEngine | AsyncConnection, *, is_read_only: bool = False
+    bind: AsyncEngine | AsyncConnection, *, is_read_only: bool = False, lone_writes: bool = False
 ) -> async_sessionmaker[AsyncSession]:
     """Make the factory of the sessions that are lent.
 
@@ -66,6 +87,7 @@ def session_factory(
     Args:
         bind: an `AsyncEngine`, or an `AsyncConnection`.
         is_read_only: refuse to flush.
+        lone_writes: let a unit of work that is one statement commit as itself.
     """
     return async_sessionmaker(
         bind,
@@ -73,7 +95,7 @@ def session_factory(
         sync_session_class=_UnitOfWork,
         expire_on_commit=False,
         join_transaction_mode="create_savepoint",
-        info={_READS_ONLY: is_read_only},
+        info={_READS_ONLY: is_read_only, _LONE_WRITES: lone_writes},
     )
 
 
@@ -92,6 +114,14 @@ async def lend(factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[Async
         refuse_uncommitted(session)
 
 
+def send_whole(session: AsyncSession) -> None:
+    """Let the next statement commit as itself: it is all that this unit of work does."""
+    for connection in starts_of(session.sync_session):
+        is_heard = why_not_on(connection.engine) is not None
+        if session.info[_LONE_WRITES] and not is_heard:
+            send_alone(connection)
+
+
 @contextmanager
 def leave_commit_to_us(session: AsyncSession) -> Iterator[None]:
     """Refuse commits in the block."""
@@ -107,8 +137,7 @@ def refuse_uncommitted(session: AsyncSession) -> None:
     sync = session.sync_session
     if _has_changes(sync):
         raise UncommittedError(_explain("objects were added, changed or deleted"))
-    started: dict[Connection, int] = sync.info.get(_STARTED, {})
-    if any(has_written(connection, since) for connection, since in started.items()):
+    if any(has_written(connection, since) for connection, since in starts_of(sync).items()):
         raise UncommittedError(_explain("statements that write were executed"))
 
 

@@ -4,20 +4,23 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
-from sqlalchemy import Executable, Result
+from sqlalchemy import ColumnElement, CursorResult, Executable, Result
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
+from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit.db._faults import fault_of, problem_error_of
 from neonkit.db._keys import (
     Key,
     UnstorableAnswerError,
+    look,
     raise_problem,
     read_value,
     store,
@@ -26,9 +29,10 @@ from neonkit.db._keys import (
     written_problem,
 )
 from neonkit.db._scope import current_scope
-from neonkit.db._sessions import leave_commit_to_us
+from neonkit.db._sessions import leave_commit_to_us, send_whole
 from neonkit.db._sqlstates import FaultKind
-from neonkit.errors import ProblemError
+from neonkit.db._whole import names_of, parameters_of, whole_of
+from neonkit.errors import ConditionFailedError, IdempotencyInProgressError, ProblemError
 
 Answer = TypeVar("Answer")
 Lend = Callable[[], AbstractAsyncContextManager[AsyncSession]]
@@ -115,24 +119,114 @@ async def run_once(
     return adapter.validate_python(json.loads(answer)["value"])
 
 
-async def execute_once(lend: Lend, statement: Executable, key: Key | None) -> Result[Any]:
-    """Execute one statement, and commit."""
+@dataclass(frozen=True)
+class Once:
+    """One statement that is a whole unit of work.
+
+    Attributes:
+        statement: what is executed.
+        parameters: of it, by name.
+        key: under which it happens once.
+        condition: what must hold for it to happen at all.
+        patience: seconds that it may wait for another request with the same key.
+    """
+
+    statement: Executable
+    parameters: Mapping[str, Any]
+    key: Key | None
+    condition: ColumnElement[bool] | None
+    patience: float
+
+
+async def execute_once(lend: Lend, once: Once) -> Result[Any]:
+    """Execute a statement and commit, in one round trip where that can be.
+
+    Raises:
+        ConditionFailedError: the condition did not hold; nothing happened.
+    """
+    if once.key is None and once.condition is None:
+        return await _execute_alone(lend, once.statement, once.parameters)
+    whole = whole_of(once.statement, is_keyed=once.key is not None, condition=once.condition)
+    if whole is None:
+        return await _execute_apart(lend, once)
+    names = names_of(whole)
+    taking = parameters_of(once.key, names, once.patience) if once.key else {}
+    try:
+        result = await _execute_alone(lend, whole, {**once.parameters, **taking})
+    except DBAPIError as error:
+        return await _settle(lend, once, error)
+    return _result(names, [tuple(row)[1:-1] for row in result if row[0]])
+
+
+async def _execute_alone(
+    lend: Lend, statement: Executable, parameters: Mapping[str, Any]
+) -> Result[Any]:
+    async with lend() as session:
+        connection = await session.connection()
+        send_whole(session)
+        result = await connection.execute(statement, parameters)
+        whole = result.freeze()() if result.returns_rows else result
+        await session.commit()
+        return whole
+
+
+async def _settle(lend: Lend, once: Once, error: DBAPIError) -> Result[Any]:
+    """Find out why the statement failed: by its condition, its key, or for a reason of its own."""
+    fault = fault_of(error)
+    if fault is None or error.connection_invalidated:
+        raise error
+    async with lend() as session:
+        connection = await session.connection()
+        send_whole(session)
+        holds, is_free, answer = await look(connection, once.key, once.condition)
+        await session.rollback()
+    if not holds:
+        raise ConditionFailedError from error
+    if once.key is None:
+        raise error
+    if answer is not None:
+        once.key.on_replay()
+        raise_problem(once.key, answer)
+        return _kept_result(answer)
+    if fault.kind not in _CONTENTION:
+        return await _execute_apart(lend, once)  # where a refusal is kept
+    if not is_free:
+        raise IdempotencyInProgressError from error
+    raise error
+
+
+async def _execute_apart(lend: Lend, once: Once) -> Result[Any]:
+    """The same in a transaction of several statements."""
+
+    async def execute(session: AsyncSession) -> CursorResult[Any]:
+        connection = await session.connection()
+        holds, _, _ = await look(connection, None, once.condition)
+        if not holds:
+            raise ConditionFailedError
+        return await connection.execute(once.statement, once.parameters)
 
     async def write(session: AsyncSession) -> str:
-        result = await (await session.connection()).execute(statement)
+        result = await execute(session)
         names = list(result.keys()) if result.returns_rows else []
         rows = [write_value(tuple(row)) for row in result] if names else []
         return json.dumps({"names": names, "rows": rows})
 
-    if key is not None:
-        kept = json.loads(await _under_key(lend, write, key))
-        rows = [tuple(read_value(row)) for row in kept["rows"]]
-        return IteratorResult(SimpleResultMetaData(kept["names"]), iter(rows))
+    if once.key is not None:
+        return _kept_result(await _under_key(lend, write, once.key))
     async with lend() as session:
-        result = await (await session.connection()).execute(statement)
+        result = await execute(session)
         whole = result.freeze()() if result.returns_rows else result
         await session.commit()
         return whole
+
+
+def _kept_result(answer: str) -> Result[Any]:
+    kept = json.loads(answer)
+    return _result(kept["names"], [tuple(read_value(row)) for row in kept["rows"]])
+
+
+def _result(names: list[str], rows: list[tuple[Any, ...]]) -> Result[Any]:
+    return IteratorResult(SimpleResultMetaData(names), iter(rows))
 
 
 async def _under_key(lend: Lend, write: Callable[[AsyncSession], Awaitable[str]], key: Key) -> str:

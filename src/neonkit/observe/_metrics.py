@@ -46,6 +46,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._trips = Counter(
+            "database_round_trips",
+            "How often requests waited for the database",
+            ("method", "route"),
+            registry=self._registry,
+        )
         self._queries = Histogram(
             "database_query_duration_seconds",
             "Time of one statement",
@@ -72,7 +78,9 @@ class Metrics:
             registry=self._registry,
         )
 
-    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
+    def count_request(
+        self, method: str, route: str, status: int, seconds: float, trips: int
+    ) -> None:
         """Count a request that was answered.
 
         Args:
@@ -80,9 +88,11 @@ class Metrics:
             route: its template, such as `/posts/{id}`.
             status: what it was answered with.
             seconds: until the response began.
+            trips: how often it waited for the database.
         """
         known = method if method in _METHODS else "OTHER"
         self._requests.labels(known, route, str(status)).observe(seconds)
+        self._trips.labels(known, route).inc(trips)
 
     def count_query(self, query: QueryEvent) -> None:
         """Count a statement."""

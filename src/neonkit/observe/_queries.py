@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from neonkit.db import current_scope
+from neonkit.db import current_scope, listen, unlisten
 from neonkit.observe._fingerprints import Fingerprint
 
 _STARTED = "neonkit_started"
@@ -27,6 +27,8 @@ class QueryEvent:
         seconds: from sending to the last row, or to the error.
         rows: how many it returned or changed; `None` where that is not known: it failed, or
             was a batch or a stream.
+        trips: how often it waited for the database, for BEGIN and preparation too; `None` where
+            the engine is not one of `create_engine`'s.
         has_failed: whether it ended in an error.
     """
 
@@ -34,6 +36,7 @@ class QueryEvent:
     route: str
     seconds: float
     rows: int | None
+    trips: int | None = None
     has_failed: bool = False
 
     @property
@@ -60,17 +63,16 @@ def watch_queries(engine: AsyncEngine | Engine, *sinks: Sink) -> Iterator[None]:
     target = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
     listeners = _listeners(sinks)
     for name, listener in listeners.items():
-        event.listen(target, name, listener)
+        listen(target, name, listener)
     try:
         yield
     finally:
         for name, listener in listeners.items():
-            event.remove(target, name, listener)
+            unlisten(target, name, listener)
 
 
 def _listeners(sinks: tuple[Sink, ...]) -> dict[str, Callable[..., None]]:
-    def emit(statement: str, seconds: float, rows: int | None, *, has_failed: bool) -> None:
-        query = QueryEvent(statement, current_scope().label(), seconds, rows, has_failed)
+    def emit(query: QueryEvent) -> None:
         for sink in sinks:
             sink(query)
 
@@ -84,13 +86,17 @@ def _listeners(sinks: tuple[Sink, ...]) -> dict[str, Callable[..., None]]:
     ) -> None:
         seconds = _seconds_of(context)
         if seconds is not None:
-            rows = cursor.rowcount
-            emit(statement, seconds, rows if rows >= 0 else None, has_failed=False)
+            rows = cursor.rowcount if cursor.rowcount >= 0 else None
+            trips: int | None = getattr(cursor, "trips", None)
+            emit(QueryEvent(statement, current_scope().label(), seconds, rows, trips))
 
     def failed(error: ExceptionContext) -> None:
-        seconds = _seconds_of(error.execution_context)
-        if seconds is not None:
-            emit(error.statement or "", seconds, None, has_failed=True)
+        context = error.execution_context
+        seconds = _seconds_of(context)
+        if context is not None and seconds is not None:
+            trips: int | None = getattr(context.cursor, "trips", None)
+            statement, label = error.statement or "", current_scope().label()
+            emit(QueryEvent(statement, label, seconds, None, trips, has_failed=True))
 
     return {
         "before_cursor_execute": _start,

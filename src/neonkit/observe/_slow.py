@@ -23,11 +23,12 @@ def log_slow_query(query: QueryEvent) -> None:
     fingerprint = query.fingerprint
     milliseconds = round(query.seconds * 1000, 1)
     _log.warning(
-        "slow query %s of %s: %.1f ms, %s: %s",
+        "slow query %s of %s: %.1f ms, %s, %s: %s",
         fingerprint.hash,
         query.route,
         milliseconds,
         _outcome_of(query),
+        _trips_of(query),
         fingerprint.text,
         extra={
             "fingerprint": fingerprint.hash,
@@ -35,6 +36,7 @@ def log_slow_query(query: QueryEvent) -> None:
             "route": query.route,
             "milliseconds": milliseconds,
             "rows": query.rows,
+            "round_trips": query.trips,
             "has_failed": query.has_failed,
         },
     )
@@ -44,3 +46,9 @@ def _outcome_of(query: QueryEvent) -> str:
     if query.has_failed:
         return "failed"
     return "rows unknown" if query.rows is None else f"{query.rows} rows"
+
+
+def _trips_of(query: QueryEvent) -> str:
+    if query.trips is None:
+        return "round trips unknown"
+    return f"{query.trips} round trip{'' if query.trips == 1 else 's'}"

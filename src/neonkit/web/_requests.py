@@ -135,6 +135,7 @@ class _Request:
         headers["X-Process-Time"] = f"{self._seconds:.3f}s"
         headers["Server-Timing"] = (
             f"app;dur={self._seconds * 1000:.1f}, db;dur={self.spent.seconds * 1000:.1f}"
+            f', trips;desc="{self.spent.trips}"'
         )
         if self.scope["state"].get(REPLAYED):
             headers["Idempotent-Replayed"] = "true"
@@ -147,17 +148,22 @@ class _Request:
         """Count it in the app's metrics, where it was answered."""
         if self.status is not None:
             self._runtime.metrics.count_request(
-                self.scope["method"], route_of(self.scope), self.status, self._seconds
+                self.scope["method"],
+                route_of(self.scope),
+                self.status,
+                self._seconds,
+                self.spent.trips,
             )
 
     def log(self) -> None:
         """Write the access log's line: the route's template, never the path or the query."""
         _access.info(
-            "%s %s %s %.1f ms",
+            "%s %s %s %.1f ms, %d round trips",
             self.scope["method"],
             route_of(self.scope),
             self.status,
             self._seconds * 1000,
+            self.spent.trips,
             extra={
                 "request_id": self.id,
                 "method": self.scope["method"],
@@ -165,6 +171,7 @@ class _Request:
                 "status": self.status,
                 "milliseconds": round(self._seconds * 1000, 1),
                 "database_milliseconds": round(self.spent.seconds * 1000, 1),
+                "round_trips": self.spent.trips,
             },
         )
 

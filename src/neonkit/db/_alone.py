@@ -1,0 +1,208 @@
+"""When a unit of work is one statement, which may go without BEGIN and COMMIT of its own."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import sqlalchemy
+from sqlalchemy import Column, Connection, Engine, ForeignKeyConstraint, Table
+from sqlalchemy import inspect as inspected
+from sqlalchemy.orm import (
+    InstanceState,
+    Mapper,
+    PassiveFlag,
+    RelationshipDirection,
+    RelationshipProperty,
+    Session,
+    SessionTransactionOrigin,
+)
+from sqlalchemy.types import TypeDecorator
+
+from neonkit.db._asyncpg import adapted_of
+from neonkit.db._ledger import starts_of
+from neonkit.db._listeners import has_others
+
+_TESTED = re.compile(r"2\.1\.")
+_KNOWN_TYPES = ("neonkit.", "sqlalchemy.", "sqlmodel.")
+_OURS = {"after_begin": 1}  # the listener of `_sessions`, on every session that is lent
+_SESSION_EVENTS = (
+    "after_begin",
+    "after_flush",
+    "after_flush_postexec",
+    "pending_to_persistent",
+    "persistent_to_deleted",
+)
+_ENGINE_EVENTS = (
+    "begin",
+    "before_execute",
+    "before_cursor_execute",
+    "after_cursor_execute",
+    "after_execute",
+    "commit",
+)
+_ROW_EVENTS = (
+    "before_insert",
+    "after_insert",
+    "before_update",
+    "after_update",
+    "before_delete",
+    "after_delete",
+)
+
+_verdicts: WeakKeyDictionary[Mapper[Any], tuple[int, str | None]] = WeakKeyDictionary()
+
+
+def why_not_alone(session: Session) -> str | None:
+    """Why what a commit is about to flush cannot go as one statement; `None` where it can.
+
+    Ask after the last `before_flush` listener of a flush that `commit()` starts. A statement that
+    commits as itself must be all that the unit of work writes, and nothing that somebody else wrote
+    may run between it and the COMMIT that it stands for, since that may write or raise. What this
+    function does not know is a reason.
+
+    Args:
+        session: one that `Database.session` lent.
+    """
+    states = [inspected(each) for each in (*session.new, *session.dirty, *session.deleted)]
+    if len(states) != 1:
+        return f"{len(states)} objects are new, changed or deleted"
+    state: InstanceState[Any] = states[0]
+    return (
+        _why_not_now(session)
+        or why_not_on(session.get_bind(state.mapper))
+        or _why_not_table(state.mapper)
+        or _why_not_related(session, state)
+        or _why_not_heard(session, state.mapper)
+    )
+
+
+def _why_not_now(session: Session) -> str | None:
+    whole = session.get_transaction()
+    if not _TESTED.match(sqlalchemy.__version__):
+        return f"SQLAlchemy {sqlalchemy.__version__} was not tested"
+    if whole is not None and whole.origin is not SessionTransactionOrigin.AUTOBEGIN:
+        return "the transaction was begun by hand"
+    if session.get_nested_transaction() is not None:
+        return "a savepoint is open"
+    for connection in starts_of(session):
+        adapted = adapted_of(connection)
+        if adapted is None or not adapted.is_in_the_open:
+            return "something was written, locked or set before"
+    return None
+
+
+def why_not_on(bind: Engine | Connection) -> str | None:
+    """Why a statement on this engine cannot commit as itself; `None` where it can."""
+    if not isinstance(bind, Engine):
+        return "the session is bound to a connection"
+    for name in _ENGINE_EVENTS:
+        if has_others(bind, name):
+            return f"somebody listens to the engine's {name}"
+    return None
+
+
+def _why_not_table(mapper: Mapper[Any]) -> str | None:
+    """What the tables alone say, found out once for as many tables as there are."""
+    among = len(mapper.local_table.metadata.tables) if isinstance(mapper.local_table, Table) else 0
+    known = _verdicts.get(mapper)
+    if known is None or known[0] != among:
+        known = _verdicts[mapper] = (among, _judge_table(mapper))
+    return known[1]
+
+
+def _judge_table(mapper: Mapper[Any]) -> str | None:
+    table = mapper.local_table
+    if len(mapper.tables) != 1 or not isinstance(table, Table):
+        return "its mapper has several tables"
+    if not table.implicit_returning:
+        return "its table returns nothing, and takes a statement more for it"
+    for column in table.columns:
+        if _is_computed_apart(column):
+            return f"the default of {column.name} may be a statement of its own"
+        if _is_returned(column) and _has_processor(column):
+            return f"the type of {column.name} handles what comes back"
+    if any(getattr(each, "deferrable", None) for each in _constraints_around(table)):
+        return "a constraint is deferrable"
+    return None
+
+
+def _is_computed_apart(column: Column[Any]) -> bool:
+    return any(
+        default is not None and not (default.is_scalar or default.is_clause_element)
+        for default in (column.default, column.onupdate)
+    )
+
+
+def _is_returned(column: Column[Any]) -> bool:
+    expressions = (column.default, column.onupdate)
+    return (
+        column.primary_key
+        or column.server_default is not None
+        or column.server_onupdate is not None
+        or any(each is not None and each.is_clause_element for each in expressions)
+    )
+
+
+def _has_processor(column: Column[Any]) -> bool:
+    kind = column.type
+    return isinstance(kind, TypeDecorator) and not type(kind).__module__.startswith(_KNOWN_TYPES)
+
+
+def _constraints_around(table: Table) -> Iterator[object]:
+    """The table's constraints, and those of others that refer to it."""
+    yield from table.constraints
+    for other in table.metadata.tables.values():
+        for each in other.constraints:
+            if isinstance(each, ForeignKeyConstraint) and each.referred_table is table:
+                yield each
+
+
+def _why_not_related(session: Session, state: InstanceState[Any]) -> str | None:
+    mapper, instance = state.mapper, state.obj()
+    if mapper._is_orphan(state):  # noqa: SLF001  # what the flush asks
+        return "it has lost its parent"
+    keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
+    if instance in session.dirty and any(_has_changed(state, key) for key in keys):
+        return "its primary key changed"
+    is_deleted = instance in session.deleted
+    for relation in mapper.relationships:
+        if not relation.viewonly and (why := _why_not_relation(state, relation, is_deleted)):
+            return f"{why}: {relation.key}"
+    return None
+
+
+def _why_not_relation(
+    state: InstanceState[Any], relation: RelationshipProperty[Any], is_deleted: bool
+) -> str | None:
+    if relation.post_update:
+        return "a relation is written after the row"
+    if relation.direction is RelationshipDirection.MANYTOONE:
+        owns = relation.cascade.delete or relation.cascade.delete_orphan
+        return "what it refers to goes with it" if owns else None
+    if is_deleted and not (
+        relation.passive_deletes == "all" and relation.direction is RelationshipDirection.ONETOMANY
+    ):
+        return "rows that refer to it may have to change"
+    return "a collection changed" if _has_changed(state, relation.key) else None
+
+
+def _has_changed(state: InstanceState[Any], key: str) -> bool:
+    return state.get_history(key, PassiveFlag.PASSIVE_NO_INITIALIZE).has_changes()
+
+
+def _why_not_heard(session: Session, mapper: Mapper[Any]) -> str | None:
+    listeners: tuple[tuple[Callable[[str], int], tuple[str, ...]], ...] = (
+        (lambda name: _heard(session, name) - _OURS.get(name, 0), _SESSION_EVENTS),
+        (lambda name: _heard(mapper, name), _ROW_EVENTS),
+        (lambda name: _heard(mapper.class_manager, name), ("refresh_flush",)),
+    )
+    for count, names in listeners:
+        for name in names:
+            if count(name) > 0:
+                return f"somebody listens to {name}"
+    return None
+
+
+def _heard(target: Any, name: str) -> int:  # noqa: ANN401  # session, mapper, manager
+    return len(getattr(target.dispatch, name))

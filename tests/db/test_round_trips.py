@@ -1,0 +1,165 @@
+"""What units of work cost, counted on the wire."""
+
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import insert
+from sqlmodel import Field, Relationship, col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from neonkit import Database, TableModel, TimestampMixin, create_engine, paginate
+from neonkit.db import Key, open_scope
+from neonkit.local import WireProxy
+from neonkit.resources import PageRequest
+from neonkit.testing import TripCounter
+
+Work = Callable[[Database], Awaitable[object]]
+
+
+class Shelf(TimestampMixin, TableModel, table=True):
+    """Something that holds books."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    label: str = Field(max_length=50)
+    books: list["Volume"] = Relationship(back_populates="shelf", passive_deletes="all")
+
+
+class Volume(TableModel, table=True):
+    """Something on a shelf."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    shelf_id: int = Field(foreign_key="shelf.id")
+    shelf: Shelf = Relationship(back_populates="books")
+
+
+def in_session(work: Callable[[AsyncSession], Awaitable[object]]) -> Work:
+    """Plain session code as a unit of work of a database."""
+
+    async def run(db: Database) -> object:
+        async with db.session() as session:
+            return await work(session)
+
+    return run
+
+
+async def _shelf(session: AsyncSession) -> Shelf:
+    newest = select(Shelf).order_by(col(Shelf.id).desc()).limit(1)
+    return (await session.exec(newest)).one()
+
+
+async def _list(session: AsyncSession) -> object:
+    return (await session.exec(select(Shelf).limit(10))).all()
+
+
+async def _create(session: AsyncSession) -> Shelf:
+    shelf = Shelf(label="new")
+    session.add(shelf)
+    await session.commit()
+    assert shelf.id
+    assert shelf.created_at.tzinfo
+    return shelf
+
+
+async def _change(session: AsyncSession) -> None:
+    shelf = await _shelf(session)
+    before = shelf.updated_at
+    shelf.label = f"{shelf.label[:10]}!{shelf.id}"
+    await session.commit()
+    assert shelf.updated_at >= before
+
+
+async def _delete(session: AsyncSession) -> None:
+    await session.delete(await _shelf(session))
+    await session.commit()
+
+
+async def _create_two(session: AsyncSession) -> None:
+    shelf = Shelf(label="new")
+    session.add(shelf)
+    await session.flush()
+    session.add(Volume(shelf_id=shelf.id or 0))
+    await session.commit()
+
+
+async def _update(session: AsyncSession) -> None:
+    await session.exec(update(Shelf).where(col(Shelf.id) == 1).values(label="one"))
+    await session.commit()
+
+
+async def _remove(session: AsyncSession) -> None:
+    await session.exec(delete(Shelf).where(col(Shelf.id) == 0))
+    await session.commit()
+
+
+async def _execute(db: Database) -> None:
+    made = await db.execute(insert(Shelf).values(label="lone").returning(col(Shelf.id)))
+    assert made.scalar_one() > 0
+
+
+async def _execute_keyed(db: Database) -> None:
+    key = Key(uuid4().hex, b"caller", (b"body",))
+    made = await db.execute(insert(Shelf).values(label="lone").returning(col(Shelf.id)), key)
+    assert made.scalar_one() > 0
+
+
+async def _page(db: Database) -> None:
+    async with db.read_session() as session:
+        page = PageRequest(total="exact")
+        found = await paginate(session, select(Shelf), page, sort=[col(Shelf.id)])
+        assert found.total
+
+
+ROWS: dict[str, tuple[Work, int]] = {
+    "read": (in_session(_shelf), 1),
+    "list": (in_session(_list), 1),
+    "create": (in_session(_create), 1),
+    "read, change, commit": (in_session(_change), 2),
+    "read, delete, commit": (in_session(_delete), 2),
+    "two statements and commit": (in_session(_create_two), 4),
+    "update and commit": (in_session(_update), 3),
+    "delete and commit": (in_session(_remove), 3),
+    "db.execute": (_execute, 1),
+    "db.execute under a key": (_execute_keyed, 1),
+    "page with total": (_page, 1),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+async def test_what_it_costs(db: Database, trips: TripCounter, row: str) -> None:
+    """Each unit of work costs just this, once its statements are prepared."""
+    work, cost = ROWS[row]
+    await in_session(_create)(db)
+    await in_session(_create)(db)
+    await work(db)
+
+    with trips.exactly(cost):
+        await work(db)
+
+
+@pytest.mark.usefixtures("db")
+async def test_writes_with_begin(neon: WireProxy) -> None:
+    """`lone_writes=False` gives each write its BEGIN and COMMIT."""
+    async with Database(create_engine(neon.url), lone_writes=False) as other:
+        await in_session(_create)(other)
+        with neon.counting() as counted:
+            await in_session(_create)(other)
+        assert counted.count == 3
+
+
+async def test_a_new_connection(db: Database, neon: WireProxy) -> None:
+    """The first row of a process comes with the seventh round trip, the connecting included."""
+    await in_session(_create)(db)
+    async with Database(create_engine(neon.url)) as other:
+        with neon.counting() as counted:
+            await in_session(_shelf)(other)
+    assert counted.count + counted.connecting <= 7
+
+
+async def test_what_a_request_is_told(db: Database, trips: TripCounter) -> None:
+    """The count of a scope is the wire's, preparing included."""
+    await in_session(_create)(db)
+    for work, _ in ROWS.values():
+        with open_scope() as scope, trips.counting() as counted:
+            await work(db)
+        assert scope.trips == counted.count, str(counted)
