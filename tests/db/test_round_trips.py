@@ -17,20 +17,20 @@ from neonkit.testing import TripCounter
 Work = Callable[[Database], Awaitable[object]]
 
 
-class Shelf(TimestampMixin, TableModel, table=True):
+class Crate(TimestampMixin, TableModel, table=True):
     """Something that holds books."""
 
     id: int | None = Field(default=None, primary_key=True)
     label: str = Field(max_length=50)
-    books: list["Volume"] = Relationship(back_populates="shelf", passive_deletes="all")
+    books: list["Volume"] = Relationship(back_populates="crate", passive_deletes="all")
 
 
 class Volume(TableModel, table=True):
-    """Something on a shelf."""
+    """Something on a crate."""
 
     id: int | None = Field(default=None, primary_key=True)
-    shelf_id: int = Field(foreign_key="shelf.id")
-    shelf: Shelf = Relationship(back_populates="books")
+    crate_id: int = Field(foreign_key="crate.id")
+    crate: Crate = Relationship(back_populates="books")
 
 
 def in_session(work: Callable[[AsyncSession], Awaitable[object]]) -> Work:
@@ -43,75 +43,75 @@ def in_session(work: Callable[[AsyncSession], Awaitable[object]]) -> Work:
     return run
 
 
-async def _shelf(session: AsyncSession) -> Shelf:
-    newest = select(Shelf).order_by(col(Shelf.id).desc()).limit(1)
+async def _crate(session: AsyncSession) -> Crate:
+    newest = select(Crate).order_by(col(Crate.id).desc()).limit(1)
     return (await session.exec(newest)).one()
 
 
 async def _list(session: AsyncSession) -> object:
-    return (await session.exec(select(Shelf).limit(10))).all()
+    return (await session.exec(select(Crate).limit(10))).all()
 
 
-async def _create(session: AsyncSession) -> Shelf:
-    shelf = Shelf(label="new")
-    session.add(shelf)
+async def _create(session: AsyncSession) -> Crate:
+    crate = Crate(label="new")
+    session.add(crate)
     await session.commit()
-    assert shelf.id
-    assert shelf.created_at.tzinfo
-    return shelf
+    assert crate.id
+    assert crate.created_at.tzinfo
+    return crate
 
 
 async def _change(session: AsyncSession) -> None:
-    shelf = await _shelf(session)
-    before = shelf.updated_at
-    shelf.label = f"{shelf.label[:10]}!{shelf.id}"
+    crate = await _crate(session)
+    before = crate.updated_at
+    crate.label = f"{crate.label[:10]}!{crate.id}"
     await session.commit()
-    assert shelf.updated_at >= before
+    assert crate.updated_at >= before
 
 
 async def _delete(session: AsyncSession) -> None:
-    await session.delete(await _shelf(session))
+    await session.delete(await _crate(session))
     await session.commit()
 
 
 async def _create_two(session: AsyncSession) -> None:
-    shelf = Shelf(label="new")
-    session.add(shelf)
+    crate = Crate(label="new")
+    session.add(crate)
     await session.flush()
-    session.add(Volume(shelf_id=shelf.id or 0))
+    session.add(Volume(crate_id=crate.id or 0))
     await session.commit()
 
 
 async def _update(session: AsyncSession) -> None:
-    await session.exec(update(Shelf).where(col(Shelf.id) == 1).values(label="one"))
+    await session.exec(update(Crate).where(col(Crate.id) == 1).values(label="one"))
     await session.commit()
 
 
 async def _remove(session: AsyncSession) -> None:
-    await session.exec(delete(Shelf).where(col(Shelf.id) == 0))
+    await session.exec(delete(Crate).where(col(Crate.id) == 0))
     await session.commit()
 
 
 async def _execute(db: Database) -> None:
-    made = await db.execute(insert(Shelf).values(label="lone").returning(col(Shelf.id)))
+    made = await db.execute(insert(Crate).values(label="lone").returning(col(Crate.id)))
     assert made.scalar_one() > 0
 
 
 async def _execute_keyed(db: Database) -> None:
     key = Key(uuid4().hex, b"caller", (b"body",))
-    made = await db.execute(insert(Shelf).values(label="lone").returning(col(Shelf.id)), key)
+    made = await db.execute(insert(Crate).values(label="lone").returning(col(Crate.id)), key)
     assert made.scalar_one() > 0
 
 
 async def _page(db: Database) -> None:
     async with db.read_session() as session:
         page = PageRequest(total="exact")
-        found = await paginate(session, select(Shelf), page, sort=[col(Shelf.id)])
+        found = await paginate(session, select(Crate), page, sort=[col(Crate.id)])
         assert found.total
 
 
 ROWS: dict[str, tuple[Work, int]] = {
-    "read": (in_session(_shelf), 1),
+    "read": (in_session(_crate), 1),
     "list": (in_session(_list), 1),
     "create": (in_session(_create), 1),
     "read, change, commit": (in_session(_change), 2),
@@ -152,7 +152,7 @@ async def test_a_new_connection(db: Database, neon: WireProxy) -> None:
     await in_session(_create)(db)
     async with Database(create_engine(neon.url)) as other:
         with neon.counting() as counted:
-            await in_session(_shelf)(other)
+            await in_session(_crate)(other)
     assert counted.count + counted.connecting <= 7
 
 
