@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neonkit.resources import Page, paginate
     from neonkit.settings import Settings
     from neonkit.web import (
+        CallerDep,
         DatabaseDep,
         IdempotencyKey,
         OptionalIdempotencyKey,
@@ -45,6 +46,7 @@ _ROOMS = {
     "resources": ("Page", "paginate"),
     "settings": ("Settings",),
     "web": (
+        "CallerDep",
         "DatabaseDep",
         "IdempotencyKey",
         "OptionalIdempotencyKey",
@@ -63,6 +65,7 @@ _ROOMS = {
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "CallerDep",
     "Database",
     "DatabaseDep",
     "IdempotencyKey",

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from neonkit import Database
-from neonkit.auth import issue_access_token
+from neonkit.auth import Principal, issue_access_token
 from neonkit.testing import LiveServer
 from neonkit_starter.posts.models import Post
 from neonkit_starter.users.models import Role, User
@@ -66,13 +66,15 @@ async def cast(app: FastAPI, db: Database) -> Cast:
         post = Post(author_id=users["ada"].id or 0, title="On looms", content="They weave.")
         session.add(post)
         await session.commit()
-        people = {name: _sign(app, user.id or 0) for name, user in users.items()}
+        people = {name: sign(app, user) for name, user in users.items()}
         return Cast(**people, post=post.id or 0)
 
 
-def _sign(app: FastAPI, user_id: int) -> Person:
-    token = issue_access_token(app.state.neonkit.tokens, str(user_id))
-    return Person(user_id, {"Authorization": f"Bearer {token}"})
+def sign(app: FastAPI, user: User) -> Person:
+    """Sign a user in, as `/auth/token` does."""
+    principal = Principal(user.id or 0, user.role)
+    token = issue_access_token(app.state.neonkit.tokens, str(user.id), principal)
+    return Person(principal.id, {"Authorization": f"Bearer {token}"})
 
 
 Call = Callable[..., Awaitable[httpx2.Response]]

@@ -1,8 +1,20 @@
 """Who may call what: every route of users and posts, by everybody whom it leaves out."""
 
-import pytest
+import re
+from typing import Any
 
-from starter.conftest import Call, slug_of
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import update
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from neonkit import Database
+from neonkit.auth import issue_access_token
+from neonkit_starter.accounts.models import Account
+from neonkit_starter.posts.models import Post
+from neonkit_starter.users.models import User
+from starter.conftest import Call, Cast, slug_of
 
 POST = {"title": "A title", "content": "Some content"}
 LEFT_OUT = [
@@ -143,3 +155,101 @@ async def test_a_role_counts_from_the_next_request_on(call: Call) -> None:
     after = await call("GET /users", "bob")
 
     assert (before.status_code, after.status_code) == (403, 200)
+
+
+SIGNED_IN: dict[str, dict[str, Any]] = {
+    "GET /users": {},
+    "GET /users/me": {},
+    "PATCH /users/me": {"json": {"email": "other@example.com"}},
+    "DELETE /users/me": {},
+    "GET /users/{user_id}": {},
+    "PATCH /users/{user_id}": {"json": {"email": "other@example.com"}},
+    "DELETE /users/{user_id}": {},
+    "POST /posts": {"json": POST},
+    "PATCH /posts/{post_id}": {"json": {"title": "Other"}},
+    "DELETE /posts/{post_id}": {},
+    "POST /accounts": {"json": {}},
+    "GET /accounts": {},
+    "GET /accounts/snapshot": {"params": {"ids": "1"}},
+    "GET /accounts/{account_id}": {},
+    "POST /accounts/{account_id}/close": {},
+    "GET /accounts/{account_id}/entries": {},
+    "POST /accounts/{account_id}/deposits": {"json": {"amount": "1.00"}},
+    "POST /transfers": {
+        "json": {"from_account_id": 1, "to_account_id": 2, "amount": "1.00"},
+    },
+    "GET /transfers/by-key/{key}": {},
+    "GET /transfers/{transfer_id}": {},
+}
+
+
+def test_every_route_that_asks_who_calls_is_tried_here(app: FastAPI) -> None:
+    """The schema's operations with credentials are those of the table above."""
+    asking = {
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, operations in app.openapi()["paths"].items()
+        for method, operation in operations.items()
+        if operation.get("security")
+    }
+
+    assert asking == set(SIGNED_IN)
+
+
+@pytest.mark.parametrize("route", SIGNED_IN)
+async def test_nothing_is_done_for_somebody_who_was_switched_off(
+    call: Call, cast: Cast, db: Database, route: str
+) -> None:
+    """The token names an administrator, and still holds; the statement finds that they are not."""
+    async with db.session() as session:
+        for owner in (cast.admin, cast.ada):
+            session.add(Account(owner_id=owner.id, currency="EUR"))
+        await session.flush()
+        before = await _everything(session)
+        await session.exec(
+            update(User).where(col(User.id) == cast.admin.id).values(is_active=False)
+        )
+        await session.commit()
+    path = re.sub(r"\{user_id\}", "{ada}", route).replace("{post_id}", "{post}")
+    path = re.sub(r"\{(account_id|transfer_id|key)\}", "1", path)
+
+    answer = await call(
+        path, "admin", headers={"Idempotency-Key": "switched-off"}, **SIGNED_IN[route]
+    )
+
+    assert (answer.status_code, slug_of(answer)) == (401, "invalid-token")
+    async with db.session() as session:
+        assert await _everything(session) == before
+
+
+async def _everything(session: AsyncSession) -> list[object]:
+    names = select(col(User.email).concat(col(User.username))).order_by(col(User.id))
+    titles = select(Post.title).order_by(col(Post.id))
+    balances = select(Account.id, col(Account.balance), col(Account.status)).order_by(
+        col(Account.id)
+    )
+    return [(await session.exec(each)).all() for each in (names, titles, balances)]
+
+
+async def test_a_right_that_was_taken_away_is_gone_at_once(call: Call) -> None:
+    """The token still says moderator: no list of users, and another's post stays as it was."""
+    before = await call("GET /users", "moderator")
+    await call("PATCH /users/{moderator}", "admin", json={"role": "user"})
+    listed = await call("GET /users", "moderator")
+    changed = await call("PATCH /posts/{post}", "moderator", json={"title": "Mine"})
+    deleted = await call("DELETE /posts/{post}", "moderator")
+
+    assert before.status_code == 200
+    for answer in (listed, changed, deleted):
+        assert (answer.status_code, slug_of(answer)) == (403, "forbidden")
+    assert (await call("GET /posts/{post}")).json()["title"] == "On looms"
+
+
+async def test_a_token_without_a_hint_will_do(app: FastAPI, call: Call, cast: Cast) -> None:
+    """Whom it does not describe is looked up, in one round trip more."""
+    token = issue_access_token(app.state.neonkit.tokens, str(cast.ada.id))
+    answers = [
+        await call("GET /users/me", headers={"Authorization": f"Bearer {token}"}) for _ in range(2)
+    ]
+
+    assert answers[1].json()["username"] == "ada"
+    assert 'trips;desc="2"' in answers[1].headers["server-timing"]

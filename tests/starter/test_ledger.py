@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Row, TextualSelect, text
+from sqlalchemy import Executable, Row, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,7 +12,7 @@ from neonkit_starter.accounts.models import MOST, Account
 from neonkit_starter.users.models import User
 
 
-async def _carry_out(session: AsyncSession, statement: TextualSelect) -> Row[*tuple[object, ...]]:
+async def _carry_out(session: AsyncSession, statement: Executable) -> Row[*tuple[object, ...]]:
     return (await (await session.connection()).execute(statement)).one()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neonkit.auth import TokenPolicy, issue_access_token, read_access_token
+from neonkit.auth import AccessToken, Principal, TokenPolicy, issue_access_token, read_access_token
 from neonkit.errors import InvalidTokenError
 
 KEY = b"k" * 64
@@ -37,17 +37,26 @@ def test_a_token_says_who_its_bearer_is() -> None:
     """What was issued reads back, and holds nothing of what its bearer may do."""
     token = issue_access_token(POLICY, "7")
 
-    assert read_access_token(POLICY, token) == "7"
+    assert read_access_token(POLICY, token) == AccessToken("7")
     claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     assert set(claims) == {"iss", "aud", "sub", "iat", "exp", "jti"}
     assert "k" * 64 not in repr(POLICY)
+
+
+def test_a_token_may_hint_at_who_its_bearer_was() -> None:
+    """Id and role read back; a claim of another type is no hint."""
+    ada = Principal(7, "admin")
+
+    assert read_access_token(POLICY, issue_access_token(POLICY, "7", ada)).principal == ada
+    assert read_access_token(POLICY, _token(uid="7", role="admin")).principal is None
+    assert read_access_token(POLICY, _token(uid=7)).principal is None
 
 
 def test_a_previous_key_verifies_and_never_signs() -> None:
     """A key can be replaced while its tokens live."""
     new = TokenPolicy((b"n" * 64, KEY))
 
-    assert read_access_token(new, issue_access_token(POLICY, "7")) == "7"
+    assert read_access_token(new, issue_access_token(POLICY, "7")).subject == "7"
     with pytest.raises(InvalidTokenError):
         read_access_token(POLICY, issue_access_token(new, "7"))
 

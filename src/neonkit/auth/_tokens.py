@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_urlsafe
+from typing import Any
 
 import jwt
 
+from neonkit.auth._principals import Principal
 from neonkit.errors import InvalidTokenError
 
 _ALGORITHM = "HS256"
@@ -31,8 +33,31 @@ class TokenPolicy:
     lifetime: int = 900
 
 
-def issue_access_token(policy: TokenPolicy, subject: str) -> str:
-    """Sign a token that says who its bearer is, and nothing of what they may do."""
+@dataclass(frozen=True)
+class AccessToken:
+    """What a valid token says.
+
+    Attributes:
+        subject: whose it is.
+        principal: who they were when it was made, if it says so; a hint, never a right.
+    """
+
+    subject: str
+    principal: Principal | None = None
+
+
+def issue_access_token(
+    policy: TokenPolicy, subject: str, principal: Principal | None = None
+) -> str:
+    """Sign a token that says who its bearer is.
+
+    Args:
+        policy: how.
+        subject: whose it is.
+        principal: who they are at this moment. What they may do is never taken from the token;
+            but a statement that is written for this principal, and checks that they still are the
+            same, needs no look at them before.
+    """
     now = datetime.now(UTC)
     claims = {
         "iss": policy.issuer,
@@ -42,11 +67,13 @@ def issue_access_token(policy: TokenPolicy, subject: str) -> str:
         "exp": now + timedelta(seconds=policy.lifetime),
         "jti": token_urlsafe(12),
     }
+    if principal is not None:
+        claims |= {"uid": principal.id, "role": principal.role}
     return jwt.encode(claims, policy.keys[0], _ALGORITHM, headers={"typ": _TYPE})
 
 
-def read_access_token(policy: TokenPolicy, token: str) -> str:
-    """Give the subject of a valid token.
+def read_access_token(policy: TokenPolicy, token: str) -> AccessToken:
+    """Give what a valid token says.
 
     The algorithm is ours, never the token's own (RFC 8725 section 3.1); keys that a header
     names or carries are not looked at. Clocks may differ by 5 s.
@@ -56,13 +83,13 @@ def read_access_token(policy: TokenPolicy, token: str) -> str:
     """
     if len(token) <= _LONGEST and token.isascii():
         for key in policy.keys:
-            subject = _subject(policy, token, key)
-            if subject is not None:
-                return subject
+            claims = _claims(policy, token, key)
+            if claims is not None:
+                return AccessToken(claims["sub"], _principal(claims))
     raise InvalidTokenError
 
 
-def _subject(policy: TokenPolicy, token: str, key: bytes) -> str | None:
+def _claims(policy: TokenPolicy, token: str, key: bytes) -> dict[str, Any] | None:
     try:
         whole = jwt.decode_complete(
             token,
@@ -75,7 +102,14 @@ def _subject(policy: TokenPolicy, token: str, key: bytes) -> str | None:
         )
     except (jwt.PyJWTError, ValueError, OverflowError, TypeError):
         return None
-    header, claims = whole["header"], whole["payload"]
+    header = whole["header"]
+    claims: dict[str, Any] = whole["payload"]
     if header.get("typ") != _TYPE or "crit" in header or not isinstance(claims["sub"], str):
         return None
-    return str(claims["sub"])
+    return claims
+
+
+def _principal(claims: dict[str, Any]) -> Principal | None:
+    if isinstance(claims.get("uid"), int) and isinstance(claims.get("role"), str):
+        return Principal(claims["uid"], claims["role"])
+    return None

@@ -11,6 +11,7 @@ from neonkit.db._listeners import listen
 _LEDGER = "neonkit.ledger"
 _STARTS = "neonkit.starts"
 _HARMLESS = ("SELECT", "SHOW", "SET", "LOCK TABLE", "BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
+_EXECUTED_PLAN = re.compile(r"\bANALY[SZ]E\b", re.IGNORECASE)
 _WRITING_CTE = re.compile(
     r"\bAS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(\s*(?:INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE
 )
@@ -87,4 +88,6 @@ def _note(
 def _is_write(tag: str, statement: str) -> bool:
     if tag.startswith(_HARMLESS):
         return tag.startswith("SELECT") and bool(_WRITING_CTE.search(statement))
+    if tag == "EXPLAIN":
+        return bool(_EXECUTED_PLAN.search(statement))
     return not tag.endswith(" 0")

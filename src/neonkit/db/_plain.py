@@ -12,6 +12,8 @@ from sqlalchemy import CompoundSelect, Select, Table
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import Compiled
 
+from neonkit.db._explain import PREFIX, Explain
+
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 _CALL = re.compile(r'("(?:[^"]|"")*"|[\w.]+)\s*\(')
 _UNREADABLE = re.compile(r"\\|--|/\*|\$\w*\$")
@@ -64,10 +66,12 @@ class PlainReads:
         return verdict
 
     def _judge(self, compiled: Compiled) -> bool:
-        statement = compiled.statement
+        statement, sql = compiled.statement, str(compiled)
+        if isinstance(statement, Explain):
+            statement, sql = statement.statement, sql.removeprefix(PREFIX)
         return (
             isinstance(statement, Select | CompoundSelect)
-            and self.is_harmless(str(compiled))
+            and self.is_harmless(sql)
             and not any(
                 isinstance(part, Table) and part.info.get("volatile")
                 for part in visitors.iterate(statement)

@@ -38,7 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import _anonymous_label
 from sqlalchemy.types import TypeEngine
-from sqlmodel.sql.sqltypes import AutoString
+from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 from neonkit.db._keys import DROP_OLD, Key
 
@@ -88,6 +88,8 @@ _FORMS: tuple[tuple[type[TypeEngine[Any]], str, str], ...] = (
     (Uuid, "uuid", "{}\\:\\:text"),
     (LargeBinary, "bytes", "encode({}, 'base64')"),
 )
+
+_SQLMODELS = (AutoString, UTCDateTime)  # what they change, `read_value` gives as they do
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy annotates no constructor
 
@@ -180,7 +182,7 @@ def _kept(names: tuple[str, ...], types: tuple[TypeEngine[Any], ...]) -> CTE | N
 def _written(name: str, kind: TypeEngine[Any]) -> str | None:
     """A column as JSON that `read_value` turns into what the driver gives."""
     if isinstance(kind, TypeDecorator):
-        return _written(name, kind.impl_instance) if isinstance(kind, AutoString) else None
+        return _written(name, kind.impl_instance) if isinstance(kind, _SQLMODELS) else None
     if isinstance(kind, Enum):
         is_plain = kind.enum_class is not None and issubclass(kind.enum_class, str)
         values = [str(each.value) for each in kind.enum_class or ()]

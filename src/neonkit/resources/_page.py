@@ -11,12 +11,13 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import PydanticCustomError
-from sqlalchemy import ColumnExpressionArgument, Row
+from sqlalchemy import ColumnElement, ColumnExpressionArgument, Row, select
 from sqlalchemy import Select as AnySelect
 from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
-from sqlmodel.sql.expression import Select, SelectOfScalar
+from sqlmodel.sql.expression import SelectOfScalar
 
+from neonkit.errors import ConditionFailedError
 from neonkit.resources._cursor import CursorPolicy, decode_cursor, encode_cursor
 from neonkit.resources._order import Order, order_of
 from neonkit.resources._query import fingerprint, shape_of
@@ -115,24 +116,26 @@ class PageRequest(BaseModel):
 
 
 @overload
-async def paginate(
+async def paginate(  # type: ignore[overload-overlap]  # what selects one thing is a Select as well
     session: AsyncSession,
     statement: SelectOfScalar[Item],
     page: PageRequest,
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
+    condition: ColumnElement[bool] | None = None,
 ) -> Page[Item]: ...
 
 
 @overload
 async def paginate(
     session: AsyncSession,
-    statement: Select[*Items],
+    statement: AnySelect[*Items],
     page: PageRequest,
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
+    condition: ColumnElement[bool] | None = None,
 ) -> Page[Row[*Items]]: ...
 
 
@@ -143,6 +146,7 @@ async def paginate(
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
+    condition: ColumnElement[bool] | None = None,
 ) -> Page[Any]:
     """Read one page of a statement, with its total if asked for, in one round trip.
 
@@ -159,11 +163,14 @@ async def paginate(
         sort: the columns that it may sort by, the first by default; `col(Post.id).desc()` is
             descending where the client names no direction. A label names an expression.
         search: the text columns in which `q` is found; `search_index` declares their index.
+        condition: what must hold for anything to be listed, such as who asks; a page without rows
+            takes a trip more to know.
 
     Returns:
         the entities or values where the statement selects one thing, else rows.
 
     Raises:
+        ConditionFailedError: the condition did not hold.
         RequestInvalidError: a sort key off the list, or a `q` where nothing is searched.
         InvalidCursorError: the cursor is not ours, or of another query.
     """
@@ -175,9 +182,13 @@ async def paginate(
     query = fingerprint(shape, values, str(order))
     figure = figure_of(matching, shape, page.total)
     window = _window(matching, order, page, query)
+    if condition is not None:
+        window = window.where(condition)
     window = window.add_columns(*order.expressions, *([] if figure is None else [figure]))
     width = len(statement.column_descriptions)
     items, rows = await session.run_sync(_read, window, width)
+    if not rows and condition is not None:
+        await _require(session, condition)
     cursor = None
     if len(rows) > page.limit:
         last = rows[page.limit - 1][width : width + len(order.keys)]
@@ -187,6 +198,11 @@ async def paginate(
         told = 0
     total = None if page.total == "none" else await settle(session, matching, figure, told)
     return Page.model_construct(items=items[: page.limit], next_cursor=cursor, total=total)
+
+
+async def _require(session: AsyncSession, condition: ColumnElement[bool]) -> None:
+    if not await session.scalar(select(condition)):
+        raise ConditionFailedError
 
 
 def _window(

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
-    Executable,
     Select,
     cast,
     column,
@@ -14,12 +13,10 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ClauseElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from neonkit.db import Explain
 from neonkit.resources._query import DIALECT, Shape
 
 Total = Literal["none", "exact", "estimated"]
@@ -66,19 +63,7 @@ async def settle(
 
 async def _expected(session: AsyncSession, statement: Select[*tuple[Any, ...]]) -> int:
     """The number of rows that the planner expects; nothing is executed."""
-    result = await session.run_sync(Session.execute, _Explain(statement))
+    result = await session.run_sync(Session.execute, Explain(statement))
     found = result.scalar_one()
     plan = json.loads(found) if isinstance(found, str | bytes) else found
     return int(plan[0]["Plan"]["Plan Rows"])
-
-
-class _Explain(Executable, ClauseElement):
-    inherit_cache = False
-
-    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
-        self.statement = statement
-
-
-@compiles(_Explain)
-def _compile_explain(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:
-    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **options)}"

@@ -1,5 +1,14 @@
 """The one room that names FastAPI: install on an app, dependencies, problems, middleware."""
 
+from neonkit.auth import Principal
+from neonkit.web._callers import (
+    ActingPrincipal,
+    Caller,
+    CallerDep,
+    PrincipalDep,
+    TokenPolicyDep,
+    require_role,
+)
 from neonkit.web._idempotency import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
     add_boot_step,
@@ -17,12 +26,6 @@ from neonkit.web._pages import PageDep
 from neonkit.web._queries import strict_query
 from neonkit.web._requests import draining
 from neonkit.web._runtime import NotInstalledError, Runtime
-from neonkit.web._security import (
-    Principal,
-    PrincipalDep,
-    TokenPolicyDep,
-    require_role,
-)
 from neonkit.web._sessions import (
     DatabaseDep,
     ReadSessionDep,
@@ -33,6 +36,9 @@ from neonkit.web._sessions import (
 )
 
 __all__ = [
+    "ActingPrincipal",
+    "Caller",
+    "CallerDep",
     "DatabaseDep",
     "IdempotencyKey",
     "NotInstalledError",

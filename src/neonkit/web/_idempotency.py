@@ -18,9 +18,9 @@ from neonkit.errors import (
     IdempotencyKeyMissingError,
     ProblemError,
 )
+from neonkit.web._bearer import bearer_token
 from neonkit.web._problems import problem_of
 from neonkit.web._runtime import Runtime
-from neonkit.web._security import bearer_token
 from neonkit.web._sessions import runtime_of
 
 REPLAYED = "neonkit_is_replay"
@@ -99,7 +99,7 @@ def _caller_of(request: Request, runtime: Runtime) -> tuple[str, str]:
 
 def _subject_of(connection: HTTPConnection, runtime: Runtime) -> str | None:
     try:
-        return read_access_token(runtime.tokens, bearer_token(connection))
+        return read_access_token(runtime.tokens, bearer_token(connection)).subject
     except ProblemError:
         return None
 

@@ -1,39 +1,34 @@
-"""Who calls: the bearer token's owner as a dependency, and what they may."""
+"""What the app as a whole does about callers: a check at start, 401 first, the way to sign in."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.models import HTTPBearer as BearerModel
 from fastapi.routing import iter_route_contexts
 from fastapi.security import OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict
-from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 from starlette.routing import Match
 from starlette.types import Scope
 
-from neonkit.auth import TokenPolicy, read_access_token
+from neonkit.auth import read_access_token
 from neonkit.errors import (
-    ConfigurationError,
-    ForbiddenError,
     IdempotencyKeyInvalidError,
     IdempotencyKeyMissingError,
-    InvalidTokenError,
     MalformedHeaderError,
     MalformedJsonError,
     PayloadTooLargeError,
     ProblemError,
     RequestInvalidError,
-    UnauthorizedError,
     UnsupportedMediaTypeError,
 )
+from neonkit.web._bearer import SCHEME, BearerScheme, bearer_token
+from neonkit.web._callers import get_caller, get_principal, no_principal
 from neonkit.web._runtime import Runtime
-from neonkit.web._sessions import DatabaseDep, runtime_of
+from neonkit.web._sessions import runtime_of
 
-_SCHEME = "Bearer"
+_ASKING = {get_caller, get_principal}
 _FAULTS_OF_INPUT = (
     RequestValidationError,
     IdempotencyKeyInvalidError,
@@ -44,107 +39,6 @@ _FAULTS_OF_INPUT = (
     RequestInvalidError,
     UnsupportedMediaTypeError,
 )
-_NO_PRINCIPAL = (
-    "{asker} asks who calls, but nobody said where users are kept: add to the install "
-    "call `neonkit.install(app, principal=find_user)`, a function from a token's subject to "
-    "`select(User.id, User.role, User.is_active).where(…)`"
-)
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who calls, as the database knew them when the request came.
-
-    Attributes:
-        id: the user's.
-        role: what they are, such as `admin`.
-    """
-
-    id: int
-    role: str
-
-
-class BearerScheme(SecurityBase):
-    """The header `Authorization: Bearer …` (RFC 6750), read strictly."""
-
-    def __init__(self) -> None:
-        self.scheme_name = _SCHEME
-        self.model = BearerModel(bearerFormat="JWT")
-
-    async def __call__(self, connection: HTTPConnection) -> str:
-        """Give the token.
-
-        Raises:
-            UnauthorizedError: there is no such header, more than one, or one of another scheme.
-        """
-        return bearer_token(connection)
-
-
-def bearer_token(connection: HTTPConnection) -> str:
-    """The token of the one `Authorization` header; a query parameter is never looked at.
-
-    Raises:
-        UnauthorizedError: there is no such header, more than one, or one of another scheme.
-    """
-    headers = connection.headers.getlist("authorization")
-    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise UnauthorizedError
-    return token.strip()
-
-
-async def get_token_policy(connection: HTTPConnection) -> TokenPolicy:
-    """How this app's access tokens are made and read."""
-    return runtime_of(connection).tokens
-
-
-TokenPolicyDep = Annotated[TokenPolicy, Depends(get_token_policy)]
-
-
-async def get_principal(
-    connection: HTTPConnection,
-    token: Annotated[str, Depends(BearerScheme())],
-    tokens: TokenPolicyDep,
-    database: DatabaseDep,
-) -> Principal:
-    """Find the token's owner, in a transaction that is over before the handler begins.
-
-    Raises:
-        UnauthorizedError: there is no bearer token (401).
-        InvalidTokenError: it does not hold, or its owner is gone or not active (401).
-    """
-    subject = read_access_token(tokens, token)
-    find = runtime_of(connection).principal
-    if find is None:
-        raise ConfigurationError(_NO_PRINCIPAL.format(asker="this route"))
-    async with database.read_session() as session:
-        row = (await (await session.connection()).execute(find(subject))).one_or_none()
-    if row is None or not row[2]:
-        raise InvalidTokenError
-    return Principal(id=row[0], role=str(row[1]))
-
-
-PrincipalDep = Annotated[Principal, Depends(get_principal)]
-"""Who calls. It answers 401 where nobody does; `install(app, principal=…)` says where they are."""
-
-
-def require_role(*roles: str) -> Callable[[Principal], Principal]:
-    """Make a dependency that lets only these roles through.
-
-    As a parameter it gives the caller: `Annotated[Principal, Depends(require_role("admin"))]`;
-    among a router's `dependencies` it guards all of its routes.
-
-    Args:
-        roles: any of them will do.
-    """
-    allowed = frozenset(map(str, roles))
-
-    async def get_caller(principal: PrincipalDep) -> Principal:
-        if principal.role not in allowed:
-            raise ForbiddenError
-        return principal
-
-    return get_caller  # type: ignore[return-value]  # FastAPI awaits it; callers only depend on it
 
 
 def check_principal(app: FastAPI) -> None:
@@ -154,12 +48,12 @@ def check_principal(app: FastAPI) -> None:
         ConfigurationError: with the line to add.
     """
     runtime: Runtime = app.state.neonkit
-    if runtime.principal is not None or get_principal in app.dependency_overrides:
+    if runtime.principal is not None or app.dependency_overrides.keys() & _ASKING:
         return
     for context in iter_route_contexts(app.routes):
-        if _uses(getattr(context, "dependant", None), get_principal):
+        if _uses(getattr(context, "dependant", None), get_caller):
             methods = "/".join(sorted(context.methods or ["WEBSOCKET"]))
-            raise ConfigurationError(_NO_PRINCIPAL.format(asker=f"{methods} {context.path}"))
+            raise no_principal(f"{methods} {context.path}")
 
 
 def told_first(scope: Scope, error: Exception) -> Exception:
@@ -192,9 +86,9 @@ def document_security(app: FastAPI) -> None:
         schema = generate()
         schemes = schema.get("components", {}).get("securitySchemes", {})
         path = _password_form_path(app)
-        if _SCHEME in schemes and path is not None:
+        if SCHEME in schemes and path is not None:
             flow = {"tokenUrl": path.removeprefix("/"), "scopes": {}}
-            schemes[_SCHEME] = {"type": "oauth2", "flows": {"password": flow}}
+            schemes[SCHEME] = {"type": "oauth2", "flows": {"password": flow}}
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the schema

@@ -9,18 +9,102 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import DateTime, Integer, Numeric, String, TextualSelect, insert, or_, text
+from sqlalchemy import (
+    CTE,
+    Boolean,
+    DateTime,
+    Integer,
+    Numeric,
+    Select,
+    String,
+    bindparam,
+    column,
+    exists,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+)
 from sqlalchemy.sql.dml import ReturningInsert
-from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
+from sqlalchemy.types import TypeEngine
+from sqlmodel import col
 
 from neonkit_starter.accounts.models import MOST, Account, Entry, Transfer
 
-_TRANSFER = text("""
-WITH locked AS MATERIALIZED (
+Row = tuple[Any, ...]
+Types = dict[str, TypeEngine[Any]]
+
+SHOWN = (
+    col(Account.id),
+    col(Account.owner_id),
+    col(Account.currency),
+    col(Account.balance),
+    col(Account.version),
+    col(Account.status),
+)
+"""What a client sees of an account."""
+_ENTRY = (
+    col(Entry.version),
+    col(Entry.transfer_id),
+    col(Entry.amount),
+    col(Entry.balance_after),
+    col(Entry.created_at),
+)
+_TRANSFER = (
+    col(Transfer.id),
+    col(Transfer.from_account_id),
+    col(Transfer.to_account_id),
+    col(Transfer.amount),
+    col(Transfer.created_at),
+)
+
+_MONEY = Numeric(17, 2)
+_MOMENT = DateTime(timezone=True)
+_GIVEN: Types = {
+    "account": Integer(),
+    "payer": Integer(),
+    "payee": Integer(),
+    "caller": Integer(),
+    "is_admin": Boolean(),
+    "amount": _MONEY,
+    "most": _MONEY,
+    "key": String(),
+}
+
+
+def _types_of(columns: Sequence[Any]) -> Types:
+    return {each.key: each.type for each in columns}
+
+
+def _step(name: str, sql: str, *given: str, **columns: TypeEngine[Any]) -> CTE:
+    """A step of a statement: later ones know it by its name."""
+    step = text(sql).bindparams(*(bindparam(each, type_=_GIVEN[each]) for each in given))
+    return step.columns(*(column(key, kind) for key, kind in columns.items())).cte(name)
+
+
+def _in_order(*steps: CTE, verdict: CTE, made: CTE) -> Select[*Row]:
+    """A statement of these steps, which tells one's refusal and what another has made."""
+    row = select(*verdict.c, *made.c).select_from(verdict.outerjoin(made, true()))
+    return row.add_cte(*steps)
+
+
+_REFUSAL: Types = {"refusal": String()}
+_LOCKED_PAIR = _step("locked", """
   SELECT id, owner_id, currency, balance, version, status
   FROM accounts WHERE id IN (:payer, :payee) ORDER BY id FOR NO KEY UPDATE
-), verdict AS (
+""", "payer", "payee", id=Integer())  # fmt: skip
+_LOCKED = _step("locked", """
+  SELECT id, owner_id, currency, balance, version, status
+  FROM accounts WHERE id = :account FOR NO KEY UPDATE
+""", "account", **_types_of(SHOWN))  # fmt: skip
+_CHANGED = _step("changed", """
+  UPDATE accounts SET balance = balance_after, version = booked.version
+  FROM booked WHERE accounts.id = account_id
+  RETURNING accounts.id
+""", id=Integer())  # fmt: skip
+
+_MAY_MOVE = _step("verdict", """
   SELECT CASE
     WHEN payer.id IS NULL OR payee.id IS NULL THEN 'not-found'
     WHEN payer.owner_id <> :caller THEN CASE WHEN :is_admin THEN 'forbidden' ELSE 'not-found' END
@@ -32,102 +116,61 @@ WITH locked AS MATERIALIZED (
   FROM (SELECT) AS always
   LEFT JOIN locked AS payer ON payer.id = :payer
   LEFT JOIN locked AS payee ON payee.id = :payee
-), made AS (
+""", "payer", "payee", "caller", "is_admin", "amount", "most", **_REFUSAL)  # fmt: skip
+_MOVED = _step("made", """
   INSERT INTO transfers (from_account_id, to_account_id, amount, caller_id, key)
   SELECT :payer, :payee, :amount, :caller, :key FROM verdict WHERE refusal IS NULL
   RETURNING id, from_account_id, to_account_id, amount, created_at
-), booked AS (
+""", "payer", "payee", "amount", "caller", "key", **_types_of(_TRANSFER))  # fmt: skip
+_BOOKED_TWICE = _step("booked", """
   INSERT INTO entries (account_id, version, transfer_id, amount, balance_before, balance_after)
   SELECT locked.id, version + 1, made.id, signed.amount, balance, balance + signed.amount
   FROM made, locked, LATERAL (
     SELECT CASE locked.id WHEN from_account_id THEN -made.amount ELSE made.amount END AS amount
   ) AS signed
   RETURNING account_id, version, balance_after
-), changed AS (
-  UPDATE accounts SET balance = balance_after, version = booked.version
-  FROM booked WHERE accounts.id = account_id
-)
-SELECT refusal, made.* FROM verdict LEFT JOIN made ON true
-""").columns(
-    refusal=String,
-    id=Integer,
-    from_account_id=Integer,
-    to_account_id=Integer,
-    amount=Numeric(17, 2),
-    created_at=DateTime(timezone=True),
+""", account_id=Integer())  # fmt: skip
+_MOVE = _in_order(
+    _LOCKED_PAIR, _MAY_MOVE, _MOVED, _BOOKED_TWICE, _CHANGED, verdict=_MAY_MOVE, made=_MOVED
 )
 
-_DEPOSIT = text("""
-WITH locked AS MATERIALIZED (
-  SELECT id, balance, version, status FROM accounts WHERE id = :account FOR NO KEY UPDATE
-), verdict AS (
+_MAY_BOOK = _step("verdict", """
   SELECT CASE
     WHEN id IS NULL THEN 'not-found'
     WHEN status = 'closed' THEN 'account-closed'
     WHEN balance + :amount > :most THEN 'balance-limit'
   END AS refusal
   FROM (SELECT) AS always LEFT JOIN locked ON true
-), booked AS (
+""", "amount", "most", **_REFUSAL)  # fmt: skip
+_BOOKED = _step("booked", """
   INSERT INTO entries (account_id, version, amount, balance_before, balance_after)
   SELECT id, version + 1, :amount, balance, balance + :amount
   FROM locked, verdict WHERE refusal IS NULL
   RETURNING id, account_id, amount, created_at, version, balance_after
-), changed AS (
-  UPDATE accounts SET balance = balance_after, version = booked.version
-  FROM booked WHERE accounts.id = account_id
-)
-SELECT refusal, booked.id, account_id, amount, created_at
-FROM verdict LEFT JOIN booked ON true
-""").columns(
-    refusal=String,
-    id=Integer,
-    account_id=Integer,
-    amount=Numeric(17, 2),
-    created_at=DateTime(timezone=True),
-)
+""", "amount", id=Integer(), account_id=Integer(), amount=_MONEY, created_at=_MOMENT)  # fmt: skip
+_BOOK = _in_order(_LOCKED, _MAY_BOOK, _BOOKED, _CHANGED, verdict=_MAY_BOOK, made=_BOOKED)
 
-_CLOSE = text("""
-WITH locked AS MATERIALIZED (
-  SELECT * FROM accounts WHERE id = :account FOR NO KEY UPDATE
-), verdict AS (
+_MAY_CLOSE = _step("verdict", """
   SELECT CASE
     WHEN id IS NULL THEN 'not-found'
     WHEN owner_id <> :caller THEN CASE WHEN :is_admin THEN 'forbidden' ELSE 'not-found' END
     WHEN balance <> 0 THEN 'balance-not-zero'
   END AS refusal
   FROM (SELECT) AS always LEFT JOIN locked ON true
-), closed AS (
+""", "caller", "is_admin", **_REFUSAL)  # fmt: skip
+_CLOSED = _step("closed", """
   UPDATE accounts SET status = 'closed'
   FROM verdict WHERE accounts.id = :account AND refusal IS NULL
-)
-SELECT refusal, id, owner_id, currency, balance, version, 'closed' AS status
-FROM verdict LEFT JOIN locked ON true
-""").columns(
-    refusal=String,
-    id=Integer,
-    owner_id=Integer,
-    currency=String,
-    balance=Numeric(17, 2),
-    version=Integer,
-    status=String,
-)
+  RETURNING id, owner_id, currency, balance, version, status
+""", "account", **_types_of(SHOWN))  # fmt: skip
+_CLOSE = _in_order(_LOCKED, _MAY_CLOSE, _CLOSED, verdict=_MAY_CLOSE, made=_CLOSED)
 
 
-_SHOWN = (
-    col(Account.id),
-    col(Account.owner_id),
-    col(Account.currency),
-    col(Account.balance),
-    col(Account.version),
-    col(Account.status),
-)
-
-
-def transfer(
+def transfer(  # each a value of the statement, by name
     *, payer: int, payee: int, amount: Decimal, caller: int, is_admin: bool, key: str
-) -> TextualSelect:
+) -> Select[*Row]:
     """Move money, if it is the caller's and all of it is there."""
-    return _TRANSFER.bindparams(
+    return _MOVE.params(
         payer=payer,
         payee=payee,
         amount=amount,
@@ -138,47 +181,49 @@ def transfer(
     )
 
 
-def deposit(*, account: int, amount: Decimal) -> TextualSelect:
+def deposit(*, account: int, amount: Decimal) -> Select[*Row]:
     """Book money that comes from outside."""
-    return _DEPOSIT.bindparams(account=account, amount=amount, most=MOST)
+    return _BOOK.params(account=account, amount=amount, most=MOST)
 
 
-def close(*, account: int, caller: int, is_admin: bool) -> TextualSelect:
+def close(*, account: int, caller: int, is_admin: bool) -> Select[*Row]:
     """Close an empty account; one that is closed stays so."""
-    return _CLOSE.bindparams(account=account, caller=caller, is_admin=is_admin)
+    return _CLOSE.params(account=account, caller=caller, is_admin=is_admin)
 
 
-def open_account(*, owner_id: int, currency: str) -> ReturningInsert[*tuple[Any, ...]]:
+def open_account(*, owner_id: int, currency: str) -> ReturningInsert[*Row]:
     """Open an empty account."""
-    return insert(Account).values(owner_id=owner_id, currency=currency).returning(*_SHOWN)
+    return insert(Account).values(owner_id=owner_id, currency=currency).returning(*SHOWN)
 
 
-def accounts(*, owner_id: int | None = None) -> SelectOfScalar[Account]:
+def accounts(*, owner_id: int | None = None) -> Select[*Row]:
     """All accounts, or those of one owner."""
-    found = select(Account)
+    found = select(*SHOWN)
     return found if owner_id is None else found.where(col(Account.owner_id) == owner_id)
 
 
-def account_by_id(account_id: int, *, owner_id: int | None) -> SelectOfScalar[Account]:
+def account_by_id(account_id: int, *, owner_id: int | None) -> Select[*Row]:
     """The account, if there is one and it is this owner's; `None` asks for no owner."""
     return accounts(owner_id=owner_id).where(col(Account.id) == account_id)
 
 
-def accounts_among(ids: Sequence[int], *, owner_id: int | None) -> SelectOfScalar[Account]:
+def accounts_among(ids: Sequence[int], *, owner_id: int | None) -> Select[*Row]:
     """Those of these accounts that are this owner's: one statement, so one moment."""
     return accounts(owner_id=owner_id).where(col(Account.id).in_(ids))
 
 
-def entries(account_id: int, *, after_version: int) -> SelectOfScalar[Entry]:
-    """An account's ledger from a version on."""
-    return select(Entry).where(
-        col(Entry.account_id) == account_id, col(Entry.version) > after_version
+def entries(account_id: int, *, after_version: int, owner_id: int | None) -> Select[*Row]:
+    """An account's ledger from a version on, if it is this owner's; `None` asks for no owner."""
+    return select(*_ENTRY).where(
+        exists(account_by_id(account_id, owner_id=owner_id)),
+        col(Entry.account_id) == account_id,
+        col(Entry.version) > after_version,
     )
 
 
-def transfer_by_id(transfer_id: int, *, owner_id: int | None) -> SelectOfScalar[Transfer]:
+def transfer_by_id(transfer_id: int, *, owner_id: int | None) -> Select[*Row]:
     """The transfer, if one of its accounts is this owner's; `None` asks for no owner."""
-    found = select(Transfer).where(col(Transfer.id) == transfer_id)
+    found = select(*_TRANSFER).where(col(Transfer.id) == transfer_id)
     if owner_id is None:
         return found
     theirs = accounts(owner_id=owner_id).with_only_columns(col(Account.id))
@@ -187,6 +232,6 @@ def transfer_by_id(transfer_id: int, *, owner_id: int | None) -> SelectOfScalar[
     )
 
 
-def transfer_by_key(key: str, *, caller: int) -> SelectOfScalar[Transfer]:
+def transfer_by_key(key: str, *, caller: int) -> Select[*Row]:
     """The transfer that this caller made under this key."""
-    return select(Transfer).where(col(Transfer.caller_id) == caller, col(Transfer.key) == key)
+    return select(*_TRANSFER).where(col(Transfer.caller_id) == caller, col(Transfer.key) == key)

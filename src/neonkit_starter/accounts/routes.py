@@ -1,26 +1,25 @@
 """The money's part of the API: owners see and move their own, administrators see all."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from sqlalchemy import Row, TextualSelect
+from sqlalchemy import Executable, Row
 from sqlmodel import col
 
 from neonkit import (
+    CallerDep,
     Database,
     DatabaseDep,
     IdempotencyKey,
     OptionalIdempotencyKey,
     Page,
     PageDep,
-    PrincipalDep,
     ReadSessionDep,
     paginate,
-    require_role,
 )
 from neonkit.db import Key
 from neonkit.errors import FieldProblem, ForbiddenError, NotFoundError, RequestInvalidError
-from neonkit.web import Principal, raises
+from neonkit.web import ActingPrincipal, raises
 from neonkit_starter.accounts import queries
 from neonkit_starter.accounts.errors import (
     AccountClosedError,
@@ -30,7 +29,7 @@ from neonkit_starter.accounts.errors import (
     InsufficientFundsError,
     SameAccountError,
 )
-from neonkit_starter.accounts.models import Account, Entry, Transfer
+from neonkit_starter.accounts.models import Account, Entry
 from neonkit_starter.accounts.rules import is_admin, owner_seen_by, raise_refusal
 from neonkit_starter.accounts.schemas import (
     LARGEST_ID,
@@ -44,6 +43,7 @@ from neonkit_starter.accounts.schemas import (
     TransferCreate,
     TransferRead,
 )
+from neonkit_starter.rows import existing
 from neonkit_starter.users.models import Role
 
 router = APIRouter(tags=["money"])
@@ -53,7 +53,7 @@ _MOST_IN_SNAPSHOT = 500
 Id = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 OwnerId = Annotated[int | None, Query(ge=1, le=LARGEST_ID)]
 Version = Annotated[int, Query(ge=0, le=LARGEST_ID)]
-Admin = Annotated[Principal, Depends(require_role(Role.ADMIN))]
+MoneyRow = Row[*tuple[Any, ...]]
 
 
 def read_ids(ids: Annotated[str, Query(max_length=11 * _MOST_IN_SNAPSHOT)]) -> list[int]:
@@ -72,39 +72,53 @@ def read_ids(ids: Annotated[str, Query(max_length=11 * _MOST_IN_SNAPSHOT)]) -> l
 @router.post("/accounts", response_model=AccountRead, status_code=201)
 async def create_account(
     body: AccountCreate,
-    caller: PrincipalDep,
+    caller: CallerDep,
     database: DatabaseDep,
     key: OptionalIdempotencyKey,
     request: Request,
     response: Response,
-) -> AccountRead:
+) -> MoneyRow:
     """Open an account; it is yours, and empty."""
-    statement = queries.open_account(owner_id=caller.id, currency=body.currency)
-    account = AccountRead.model_validate((await database.execute(statement, key=key)).one())
+
+    async def write(who: ActingPrincipal) -> MoneyRow:
+        statement = queries.open_account(owner_id=who.id, currency=body.currency)
+        return (await database.execute(statement, key=key, condition=who.holds)).one()
+
+    account = await caller.act(write)
     response.headers["Location"] = f"{request.url.path}/{account.id}"
     return account
 
 
 @router.get("/accounts", response_model=Page[AccountRead])
 async def list_accounts(
-    caller: PrincipalDep, session: ReadSessionDep, page: PageDep, owner_id: OwnerId = None
-) -> Page[Account]:
+    caller: CallerDep, session: ReadSessionDep, page: PageDep, owner_id: OwnerId = None
+) -> Page[MoneyRow]:
     """List your accounts; an administrator's list is everybody's."""
-    found = queries.accounts(owner_id=owner_seen_by(caller))
-    if owner_id is not None:
-        found = found.where(col(Account.owner_id) == owner_id)
-    return await paginate(session, found, page, sort=[col(Account.id)])
+
+    async def read(who: ActingPrincipal) -> Page[MoneyRow]:
+        found = queries.accounts(owner_id=owner_seen_by(who))
+        if owner_id is not None:
+            found = found.where(col(Account.owner_id) == owner_id)
+        order = [col(Account.id)]
+        return await paginate(session, found, page, sort=order, condition=who.holds)
+
+    return await caller.act(read)
 
 
 @router.get("/accounts/snapshot", response_model=Snapshot, openapi_extra=raises(NotFoundError))
 async def read_snapshot(
-    ids: Annotated[list[int], Depends(read_ids)], caller: PrincipalDep, session: ReadSessionDep
+    ids: Annotated[list[int], Depends(read_ids)], caller: CallerDep, database: DatabaseDep
 ) -> Snapshot:
     """Read up to 500 accounts as they were at one moment; all of them, or none."""
-    found = queries.accounts_among(ids, owner_id=owner_seen_by(caller))
-    rows = {row.id: row for row in await session.exec(found)}
-    if len(rows) < len(ids):
-        raise NotFoundError
+
+    async def read(who: ActingPrincipal) -> dict[int, MoneyRow]:
+        found = queries.accounts_among(ids, owner_id=owner_seen_by(who))
+        rows = {row.id: row for row in await database.execute(found, condition=who.holds)}
+        if len(rows) < len(ids):
+            raise NotFoundError
+        return rows
+
+    rows = await caller.act(read)
     return Snapshot(
         accounts=[BalanceRead.model_validate(rows[each], from_attributes=True) for each in ids]
     )
@@ -113,13 +127,9 @@ async def read_snapshot(
 @router.get(
     "/accounts/{account_id}", response_model=AccountRead, openapi_extra=raises(NotFoundError)
 )
-async def read_account(account_id: Id, caller: PrincipalDep, session: ReadSessionDep) -> Account:
+async def read_account(account_id: Id, caller: CallerDep, database: DatabaseDep) -> MoneyRow:
     """Read an account."""
-    found = queries.account_by_id(account_id, owner_id=owner_seen_by(caller))
-    account = (await session.exec(found)).one_or_none()
-    if account is None:
-        raise NotFoundError
-    return account
+    return await caller.act(lambda who: _read_account(database, who, account_id))
 
 
 @router.post(
@@ -128,11 +138,15 @@ async def read_account(account_id: Id, caller: PrincipalDep, session: ReadSessio
     openapi_extra=raises(BalanceNotZeroError, ForbiddenError, NotFoundError),
 )
 async def close_account(
-    account_id: Id, caller: PrincipalDep, database: DatabaseDep, key: OptionalIdempotencyKey
-) -> AccountRead:
+    account_id: Id, caller: CallerDep, database: DatabaseDep, key: OptionalIdempotencyKey
+) -> MoneyRow:
     """Close an empty account; its ledger stays, and closing it again changes nothing."""
-    statement = queries.close(account=account_id, caller=caller.id, is_admin=is_admin(caller))
-    return AccountRead.model_validate(await _carry_out(database, statement, key))
+
+    async def close(who: ActingPrincipal) -> MoneyRow:
+        statement = queries.close(account=account_id, caller=who.id, is_admin=is_admin(who))
+        return await _carry_out(database, statement, who, key)
+
+    return _carried_out(await caller.act(close))
 
 
 @router.get(
@@ -140,17 +154,27 @@ async def close_account(
     response_model=Page[EntryRead],
     openapi_extra=raises(NotFoundError),
 )
-async def list_entries(
+async def list_entries(  # each a part of the request
     account_id: Id,
-    caller: PrincipalDep,
+    caller: CallerDep,
+    database: DatabaseDep,
     session: ReadSessionDep,
     page: PageDep,
     after_version: Version = 0,
-) -> Page[Entry]:
+) -> Page[MoneyRow]:
     """List an account's ledger, oldest first."""
-    await read_account(account_id, caller, session)
-    found = queries.entries(account_id, after_version=after_version)
-    return await paginate(session, found, page, sort=[col(Entry.version)])
+
+    async def read(who: ActingPrincipal) -> Page[MoneyRow]:
+        found = queries.entries(
+            account_id, after_version=after_version, owner_id=owner_seen_by(who)
+        )
+        order = [col(Entry.version)]
+        listed = await paginate(session, found, page, sort=order, condition=who.holds)
+        if not listed.items:
+            await _read_account(database, who, account_id)
+        return listed
+
+    return await caller.act(read)
 
 
 @router.post(
@@ -160,11 +184,20 @@ async def list_entries(
     openapi_extra=raises(AccountClosedError, BalanceLimitError, ForbiddenError, NotFoundError),
 )
 async def create_deposit(
-    account_id: Id, body: DepositCreate, _: Admin, database: DatabaseDep, key: IdempotencyKey
-) -> DepositRead:
+    account_id: Id,
+    body: DepositCreate,
+    caller: CallerDep,
+    database: DatabaseDep,
+    key: IdempotencyKey,
+) -> MoneyRow:
     """Book money that comes from outside."""
-    statement = queries.deposit(account=account_id, amount=body.amount)
-    return DepositRead.model_validate(await _carry_out(database, statement, key.for_good()))
+
+    async def book(who: ActingPrincipal) -> MoneyRow:
+        who.require(Role.ADMIN)
+        statement = queries.deposit(account=account_id, amount=body.amount)
+        return await _carry_out(database, statement, who, key.for_good())
+
+    return _carried_out(await caller.act(book))
 
 
 @router.post(
@@ -183,24 +216,28 @@ async def create_deposit(
 )
 async def create_transfer(
     body: TransferCreate,
-    caller: PrincipalDep,
+    caller: CallerDep,
     database: DatabaseDep,
     key: IdempotencyKey,
     request: Request,
     response: Response,
-) -> TransferRead:
+) -> MoneyRow:
     """Move money from your account to another; once, however often it is sent under one key."""
     if body.from_account_id == body.to_account_id:
         raise SameAccountError
-    statement = queries.transfer(
-        payer=body.from_account_id,
-        payee=body.to_account_id,
-        amount=body.amount,
-        caller=caller.id,
-        is_admin=is_admin(caller),
-        key=key.value,
-    )
-    made = TransferRead.model_validate(await _carry_out(database, statement, key.for_good()))
+
+    async def move(who: ActingPrincipal) -> MoneyRow:
+        statement = queries.transfer(
+            payer=body.from_account_id,
+            payee=body.to_account_id,
+            amount=body.amount,
+            caller=who.id,
+            is_admin=is_admin(who),
+            key=key.value,
+        )
+        return await _carry_out(database, statement, who, key.for_good())
+
+    made = _carried_out(await caller.act(move))
     response.headers["Location"] = f"{request.url.path}/{made.id}"
     return made
 
@@ -208,31 +245,42 @@ async def create_transfer(
 @router.get(
     "/transfers/by-key/{key:path}", response_model=TransferRead, openapi_extra=raises(NotFoundError)
 )
-async def read_transfer_by_key(key: str, caller: PrincipalDep, session: ReadSessionDep) -> Transfer:
+async def read_transfer_by_key(key: str, caller: CallerDep, database: DatabaseDep) -> MoneyRow:
     """Read the transfer that you made under a key."""
-    found = queries.transfer_by_key(key, caller=caller.id)
-    return _existing((await session.exec(found)).one_or_none())
+
+    async def read(who: ActingPrincipal) -> MoneyRow:
+        found = queries.transfer_by_key(key, caller=who.id)
+        return existing(await database.execute(found, condition=who.holds))
+
+    return await caller.act(read)
 
 
 @router.get(
     "/transfers/{transfer_id}", response_model=TransferRead, openapi_extra=raises(NotFoundError)
 )
-async def read_transfer(transfer_id: Id, caller: PrincipalDep, session: ReadSessionDep) -> Transfer:
+async def read_transfer(transfer_id: Id, caller: CallerDep, database: DatabaseDep) -> MoneyRow:
     """Read a transfer from or to one of your accounts."""
-    found = queries.transfer_by_id(transfer_id, owner_id=owner_seen_by(caller))
-    return _existing((await session.exec(found)).one_or_none())
+
+    async def read(who: ActingPrincipal) -> MoneyRow:
+        found = queries.transfer_by_id(transfer_id, owner_id=owner_seen_by(who))
+        return existing(await database.execute(found, condition=who.holds))
+
+    return await caller.act(read)
 
 
-def _existing(found: Transfer | None) -> Transfer:
-    if found is None:
-        raise NotFoundError
-    return found
+async def _read_account(database: Database, who: ActingPrincipal, account_id: int) -> MoneyRow:
+    found = queries.account_by_id(account_id, owner_id=owner_seen_by(who))
+    return existing(await database.execute(found, condition=who.holds))
 
 
 async def _carry_out(
-    database: Database, statement: TextualSelect, key: Key | None
-) -> Row[*tuple[object, ...]]:
-    """Run a statement that is a whole unit of work, and raise what it refuses."""
-    row: Row[*tuple[object, ...]] = (await database.execute(statement, key=key)).one()
+    database: Database, statement: Executable, who: ActingPrincipal, key: Key | None
+) -> MoneyRow:
+    row: MoneyRow = (await database.execute(statement, key=key, condition=who.holds)).one()
+    return row
+
+
+def _carried_out(row: MoneyRow) -> MoneyRow:
+    """What a statement that moves money gave, unless it refused."""
     raise_refusal(row.refusal)
     return row

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
 from neonkit import Database, DatabaseDep
-from neonkit.auth import issue_access_token, verify_password
+from neonkit.auth import Principal, issue_access_token, verify_password
 from neonkit.errors import InvalidCredentialsError
 from neonkit.web import TokenPolicyDep, raises
 from neonkit_starter.auth.schemas import TokenRead
@@ -32,7 +32,8 @@ async def create_token(
     if user is None or not is_right or not user.is_active:
         raise InvalidCredentialsError
     response.headers["Cache-Control"] = "no-store"
-    token = issue_access_token(tokens, str(user.id))
+    principal = Principal(user.id or 0, user.role)
+    token = issue_access_token(tokens, str(user.id), principal)
     return TokenRead(access_token=token, expires_in=tokens.lifetime)
 
 

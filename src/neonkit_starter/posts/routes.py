@@ -1,26 +1,27 @@
 """The posts' part of the API: all read, authors write, moderators and administrators too."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from sqlalchemy import Executable, Row
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import (
+    CallerDep,
+    Database,
     DatabaseDep,
     OptionalIdempotencyKey,
     Page,
     PageDep,
-    PrincipalDep,
     ReadSessionDep,
-    SessionDep,
     paginate,
 )
 from neonkit.errors import ForbiddenError, NotFoundError
-from neonkit.web import Principal, raises
+from neonkit.web import ActingPrincipal, Principal, raises
 from neonkit_starter.posts import queries
 from neonkit_starter.posts.models import Post
 from neonkit_starter.posts.schemas import PostCreate, PostPatch, PostRead
+from neonkit_starter.rows import existing
 from neonkit_starter.users.models import Role
 
 router = APIRouter(tags=["posts"])
@@ -30,10 +31,11 @@ _NEWEST_FIRST = col(Post.created_at).desc()
 
 Id = Annotated[int, Path(ge=1, le=_LARGEST_ID)]
 AuthorId = Annotated[int | None, Query(ge=1, le=_LARGEST_ID)]
+PostRow = Row[*tuple[Any, ...]]
 
 
 @router.get("/users/{user_id}/posts", response_model=Page[PostRead])
-async def list_posts_of_user(user_id: Id, session: ReadSessionDep, page: PageDep) -> Page[Post]:
+async def list_posts_of_user(user_id: Id, session: ReadSessionDep, page: PageDep) -> Page[PostRow]:
     """List what a user has written, newest first; nothing where there is no such user."""
     return await paginate(session, queries.posts(author_id=user_id), page, sort=[_NEWEST_FIRST])
 
@@ -41,21 +43,19 @@ async def list_posts_of_user(user_id: Id, session: ReadSessionDep, page: PageDep
 @router.post("/posts", response_model=PostRead, status_code=201)
 async def create_post(
     body: PostCreate,
-    caller: PrincipalDep,
+    caller: CallerDep,
     database: DatabaseDep,
     key: OptionalIdempotencyKey,
     request: Request,
     response: Response,
-) -> PostRead:
+) -> PostRow:
     """Write a post; you are its author."""
 
-    async def write(session: AsyncSession) -> PostRead:
-        post = Post(author_id=caller.id, title=body.title, content=body.content)
-        session.add(post)
-        await session.flush()
-        return PostRead.model_validate(post)
+    async def write(who: ActingPrincipal) -> PostRow:
+        statement = queries.create_post(author_id=who.id, title=body.title, content=body.content)
+        return (await database.execute(statement, key=key, condition=who.holds)).one()
 
-    post = await database.run_transaction(write, key=key)
+    post = await caller.act(write)
     response.headers["Location"] = f"{request.url.path}/{post.id}"
     return post
 
@@ -63,7 +63,7 @@ async def create_post(
 @router.get("/posts", response_model=Page[PostRead])
 async def list_posts(
     session: ReadSessionDep, page: PageDep, author_id: AuthorId = None
-) -> Page[Post]:
+) -> Page[PostRow]:
     """List posts, newest first unless `sort` says otherwise; `q` looks in titles and contents."""
     return await paginate(
         session,
@@ -75,12 +75,9 @@ async def list_posts(
 
 
 @router.get("/posts/{post_id}", response_model=PostRead, openapi_extra=raises(NotFoundError))
-async def read_post(post_id: Id, session: ReadSessionDep) -> Post:
+async def read_post(post_id: Id, database: DatabaseDep) -> PostRow:
     """Read a post."""
-    post = (await session.exec(queries.post_by_id(post_id))).one_or_none()
-    if post is None:
-        raise NotFoundError
-    return post
+    return existing(await database.execute(queries.post_by_id(post_id)))
 
 
 @router.patch(
@@ -89,28 +86,52 @@ async def read_post(post_id: Id, session: ReadSessionDep) -> Post:
     openapi_extra=raises(ForbiddenError, NotFoundError),
 )
 async def update_post(
-    post_id: Id, body: PostPatch, caller: PrincipalDep, session: SessionDep
-) -> Post:
+    post_id: Id, body: PostPatch, caller: CallerDep, database: DatabaseDep
+) -> PostRow:
     """Change a post."""
-    post = await _writable(session, post_id, caller)
-    body.apply_to(post)
-    await session.commit()
-    return post
+    changes = body.changes()
+
+    async def change(who: ActingPrincipal) -> PostRow:
+        if not changes:
+            return await _read_as_writer(database, post_id, who)
+        statement = queries.change_post(post_id, changes, author_id=_author_written_by(who))
+        return await _write(database, statement, post_id, who)
+
+    return await caller.act(change)
 
 
 @router.delete(
     "/posts/{post_id}", status_code=204, openapi_extra=raises(ForbiddenError, NotFoundError)
 )
-async def delete_post(post_id: Id, caller: PrincipalDep, session: SessionDep) -> None:
+async def delete_post(post_id: Id, caller: CallerDep, database: DatabaseDep) -> None:
     """Delete a post."""
-    await session.delete(await _writable(session, post_id, caller))
-    await session.commit()
+
+    async def drop(who: ActingPrincipal) -> None:
+        statement = queries.delete_post(post_id, author_id=_author_written_by(who))
+        await _write(database, statement, post_id, who)
+
+    await caller.act(drop)
 
 
-async def _writable(session: AsyncSession, post_id: int, caller: Principal) -> Post:
-    post = (await session.exec(queries.locked_post(post_id))).one_or_none()
-    if post is None:
+def _author_written_by(who: Principal) -> int | None:
+    """Whose posts the caller may change: their own, or anybody's (`None`)."""
+    return None if who.role in {Role.MODERATOR, Role.ADMIN} else who.id
+
+
+async def _write(
+    database: Database, statement: Executable, post_id: int, who: ActingPrincipal
+) -> PostRow:
+    """Run a statement that changes a post; where it changes none, say why."""
+    row = (await database.execute(statement, condition=who.holds)).one_or_none()
+    if row is None:
+        await _read_as_writer(database, post_id, who)
         raise NotFoundError
-    if caller.id != post.author_id and caller.role not in {Role.MODERATOR, Role.ADMIN}:
+    return row
+
+
+async def _read_as_writer(database: Database, post_id: int, who: ActingPrincipal) -> PostRow:
+    """Read a post that the caller may change."""
+    post = existing(await database.execute(queries.post_by_id(post_id), condition=who.holds))
+    if _author_written_by(who) not in {None, post.author_id}:
         raise ForbiddenError
     return post

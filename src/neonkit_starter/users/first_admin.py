@@ -74,7 +74,7 @@ async def create_first_admin(database: Database, admin: UserCreate) -> None:
 
 async def _has_admin(session: AsyncSession) -> bool:
     found = queries.users(role=Role.ADMIN).limit(1)
-    return (await session.exec(found)).first() is not None
+    return await session.scalar(found) is not None
 
 
 async def _is_taken(session: AsyncSession, admin: UserCreate) -> bool:

@@ -1,39 +1,64 @@
-"""What is asked about users."""
+"""What is asked about users, and the statements that change them."""
 
 from typing import Any
 
-from sqlalchemy import Select, func
-from sqlmodel import col, select
+from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert, ReturningUpdate
+from sqlmodel import col
+from sqlmodel import select as select_entity
 from sqlmodel.sql.expression import SelectOfScalar
 
+from neonkit_starter.posts.queries import newest_posts_of
 from neonkit_starter.users.models import Role, User
 
+Row = tuple[Any, ...]
 
-def principal_of(subject: str) -> Select[*tuple[Any, ...]]:
+SHOWN = (
+    col(User.id),
+    col(User.username),
+    col(User.email),
+    col(User.role),
+    col(User.is_active),
+    col(User.created_at),
+)
+"""What a client sees of a user."""
+
+
+def principal_of(subject: str) -> Select[*Row]:
     """What the toolkit must know of a token's owner; the subject is the user's id."""
-    return select(col(User.id), col(User.role), col(User.is_active)).where(
-        col(User.id) == int(subject)
-    )
+    found = select(col(User.id), col(User.role), col(User.is_active))
+    return found.where(col(User.id) == int(subject))
 
 
-def user_by_id(user_id: int) -> SelectOfScalar[User]:
+def user_by_id(user_id: int) -> Select[*Row]:
     """The user, if there is one."""
-    return select(User).where(User.id == user_id)
+    return select(*SHOWN).where(col(User.id) == user_id)
+
+
+def user_with_posts(user_id: int) -> Select[*Row]:
+    """The user, if there is one, once for each of the newest 100 posts, or with none."""
+    newest = newest_posts_of(user_id).subquery("newest")
+    posts = (column.label(f"post_{column.key}") for column in newest.columns)
+    found = select(*SHOWN, *posts).outerjoin_from(
+        User, newest, newest.columns.author_id == col(User.id)
+    )
+    latest = newest.columns.created_at.desc(), newest.columns.id.desc()
+    return found.where(col(User.id) == user_id).order_by(*latest)
 
 
 def user_by_username(username: str) -> SelectOfScalar[User]:
     """The user of this name, however it is capitalized."""
-    return select(User).where(func.lower(col(User.username)) == func.lower(username))
+    return select_entity(User).where(func.lower(col(User.username)) == func.lower(username))
 
 
 def user_by_email(email: str) -> SelectOfScalar[User]:
     """The user of this address, however it is capitalized."""
-    return select(User).where(func.lower(col(User.email)) == func.lower(email))
+    return select_entity(User).where(func.lower(col(User.email)) == func.lower(email))
 
 
-def users(*, role: Role | None = None, is_active: bool | None = None) -> SelectOfScalar[User]:
+def users(*, role: Role | None = None, is_active: bool | None = None) -> Select[*Row]:
     """All users, or those of a role or a state."""
-    found = select(User)
+    found = select(*SHOWN)
     if role is not None:
         found = found.where(col(User.role) == role)
     if is_active is not None:
@@ -41,6 +66,18 @@ def users(*, role: Role | None = None, is_active: bool | None = None) -> SelectO
     return found
 
 
-def locked(found: SelectOfScalar[User]) -> SelectOfScalar[User]:
-    """The same rows, which nobody else changes or deletes until the transaction ends."""
-    return found.with_for_update(key_share=True)
+def create_user(*, username: str, email: str, hashed_password: str) -> ReturningInsert[*Row]:
+    """Register a user."""
+    values = {"username": username, "email": email, "hashed_password": hashed_password}
+    return insert(User).values(values).returning(*SHOWN)
+
+
+def change_user(user_id: int, changes: dict[str, Any]) -> ReturningUpdate[*Row]:
+    """Change a user, if there is one; `changes` must not be empty."""
+    changed = update(User).where(col(User.id) == user_id).values(changes)
+    return changed.returning(*SHOWN)
+
+
+def delete_user(user_id: int) -> ReturningDelete[*Row]:
+    """Delete a user, if there is one."""
+    return delete(User).where(col(User.id) == user_id).returning(col(User.id))

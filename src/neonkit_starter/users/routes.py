@@ -1,22 +1,20 @@
 """The users' part of the API."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
-from sqlalchemy import delete
+from fastapi import APIRouter, Path, Request, Response
+from sqlalchemy import Row
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import (
+    CallerDep,
+    Database,
     DatabaseDep,
     OptionalIdempotencyKey,
     Page,
     PageDep,
-    PrincipalDep,
     ReadSessionDep,
-    SessionDep,
     paginate,
-    require_role,
 )
 from neonkit.auth import hash_password
 from neonkit.errors import (
@@ -26,9 +24,9 @@ from neonkit.errors import (
     HasDependentsError,
     NotFoundError,
 )
-from neonkit.web import Principal, raises
-from neonkit_starter.posts import queries as post_queries
+from neonkit.web import ActingPrincipal, Principal, raises
 from neonkit_starter.posts.schemas import PostRead
+from neonkit_starter.rows import existing
 from neonkit_starter.users import queries
 from neonkit_starter.users.errors import WeakPasswordError
 from neonkit_starter.users.models import Role, User
@@ -44,7 +42,7 @@ from neonkit_starter.users.schemas import (
 router = APIRouter(prefix="/users", tags=["users"])
 
 UserId = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Staff = Annotated[Principal, Depends(require_role(Role.MODERATOR, Role.ADMIN))]
+UserRow = Row[*tuple[Any, ...]]
 
 
 @router.post(
@@ -59,59 +57,61 @@ async def create_user(
     key: OptionalIdempotencyKey,
     request: Request,
     response: Response,
-) -> UserRead:
+) -> UserRow:
     """Register; the address and the name must be free."""
     weakness = weakness_of(body.password, username=body.username, email=body.email)
     if weakness is not None:
         fault = FieldProblem("/body/password", "weak-password", weakness)
         raise WeakPasswordError(errors=[fault])
     hashed = await hash_password(body.password)
-
-    async def write(session: AsyncSession) -> UserRead:
-        user = User(username=body.username, email=body.email, hashed_password=hashed)
-        session.add(user)
-        await session.flush()
-        return UserRead.model_validate(user)
-
-    user = await database.run_transaction(write, key=key)
+    statement = queries.create_user(
+        username=body.username, email=body.email, hashed_password=hashed
+    )
+    user = (await database.execute(statement, key=key)).one()
     response.headers["Location"] = f"{request.url.path}/{user.id}"
     return user
 
 
 @router.get("", response_model=Page[UserRead], openapi_extra=raises(ForbiddenError))
 async def list_users(
-    _: Staff,
+    caller: CallerDep,
     session: ReadSessionDep,
     page: PageDep,
     role: Role | None = None,
     is_active: bool | None = None,
-) -> Page[User]:
+) -> Page[UserRow]:
     """List users, by id unless `sort` says otherwise; `q` looks in names and addresses."""
-    return await paginate(
-        session,
-        queries.users(role=role, is_active=is_active),
-        page,
-        sort=[col(User.id), col(User.username), col(User.created_at)],
-        search=[col(User.username), col(User.email)],
-    )
+
+    async def read(who: ActingPrincipal) -> Page[UserRow]:
+        who.require(Role.MODERATOR, Role.ADMIN)
+        return await paginate(
+            session,
+            queries.users(role=role, is_active=is_active),
+            page,
+            sort=[col(User.id), col(User.username), col(User.created_at)],
+            search=[col(User.username), col(User.email)],
+            condition=who.holds,
+        )
+
+    return await caller.act(read)
 
 
 @router.get("/me", response_model=UserRead)
-async def read_me(caller: PrincipalDep, session: ReadSessionDep) -> User:
+async def read_me(caller: CallerDep, database: DatabaseDep) -> UserRow:
     """Read your own account."""
-    return await _existing(session, caller.id)
+    return await caller.act(lambda who: _read(database, who, who.id))
 
 
 @router.patch("/me", response_model=UserRead, openapi_extra=raises(DuplicateError))
-async def update_me(body: UserPatch, caller: PrincipalDep, session: SessionDep) -> User:
+async def update_me(body: UserPatch, caller: CallerDep, database: DatabaseDep) -> UserRow:
     """Change your own name or address."""
-    return await _update(session, caller.id, body)
+    return await caller.act(lambda who: _update(database, who, who.id, body))
 
 
 @router.delete("/me", status_code=204, openapi_extra=raises(HasDependentsError))
-async def delete_me(caller: PrincipalDep, session: SessionDep) -> None:
+async def delete_me(caller: CallerDep, database: DatabaseDep) -> None:
     """Delete your own account; your posts go first."""
-    await _delete(session, caller.id)
+    await caller.act(lambda who: _delete(database, who, who.id))
 
 
 @router.get(
@@ -121,19 +121,15 @@ async def delete_me(caller: PrincipalDep, session: SessionDep) -> None:
 )
 async def read_user(
     user_id: UserId,
-    caller: PrincipalDep,
-    session: ReadSessionDep,
+    caller: CallerDep,
+    database: DatabaseDep,
     include: Literal["posts"] | None = None,
 ) -> UserRead:
     """Read an account; `include=posts` adds its newest 100 posts."""
-    _refuse_strangers(caller, user_id)
-    user = UserRead.model_validate(await _existing(session, user_id))
     if include is None:
-        return user
-    posts = (await session.exec(post_queries.newest_posts_of(user_id))).all()
-    return UserReadWithPosts(
-        **user.model_dump(), posts=[PostRead.model_validate(post) for post in posts]
-    )
+        user = await caller.act(lambda who: _read(database, who, user_id))
+        return UserRead.model_validate(user)
+    return await caller.act(lambda who: _read_with_posts(database, who, user_id))
 
 
 @router.patch(
@@ -142,13 +138,17 @@ async def read_user(
     openapi_extra=raises(DuplicateError, ForbiddenError, NotFoundError),
 )
 async def update_user(
-    user_id: UserId, body: UserPatchByAdmin, caller: PrincipalDep, session: SessionDep
-) -> User:
+    user_id: UserId, body: UserPatchByAdmin, caller: CallerDep, database: DatabaseDep
+) -> UserRow:
     """Change an account; its role and whether it is active, only as an administrator."""
-    _refuse_strangers(caller, user_id)
-    if caller.role != Role.ADMIN and not body.changes().keys() <= UserPatch.model_fields.keys():
-        raise ForbiddenError
-    return await _update(session, user_id, body)
+
+    async def change(who: ActingPrincipal) -> UserRow:
+        _refuse_strangers(who, user_id)
+        if not body.changes().keys() <= UserPatch.model_fields.keys():
+            who.require(Role.ADMIN)
+        return await _update(database, who, user_id, body)
+
+    return await caller.act(change)
 
 
 @router.delete(
@@ -156,36 +156,45 @@ async def update_user(
     status_code=204,
     openapi_extra=raises(HasDependentsError, NotFoundError),
 )
-async def delete_user(user_id: UserId, caller: PrincipalDep, session: SessionDep) -> None:
+async def delete_user(user_id: UserId, caller: CallerDep, database: DatabaseDep) -> None:
     """Delete an account that owns nothing any more."""
-    _refuse_strangers(caller, user_id)
-    await _delete(session, user_id)
+    await caller.act(lambda who: _delete(database, who, user_id))
 
 
-def _refuse_strangers(caller: Principal, user_id: int) -> None:
+def _refuse_strangers(who: Principal, user_id: int) -> None:
     """Hide other people's accounts: to a stranger, one that exists looks like one that does not."""
-    if caller.id != user_id and caller.role != Role.ADMIN:
+    if who.id != user_id and who.role != Role.ADMIN:
         raise NotFoundError
 
 
-async def _existing(session: AsyncSession, user_id: int) -> User:
-    user = (await session.exec(queries.user_by_id(user_id))).one_or_none()
-    if user is None:
+async def _read(database: Database, who: ActingPrincipal, user_id: int) -> UserRow:
+    _refuse_strangers(who, user_id)
+    return existing(await database.execute(queries.user_by_id(user_id), condition=who.holds))
+
+
+async def _read_with_posts(
+    database: Database, who: ActingPrincipal, user_id: int
+) -> UserReadWithPosts:
+    _refuse_strangers(who, user_id)
+    found = await database.execute(queries.user_with_posts(user_id), condition=who.holds)
+    rows = [row._asdict() for row in found]
+    if not rows:
         raise NotFoundError
-    return user
+    fields = PostRead.model_fields
+    posts = [{name: row[f"post_{name}"] for name in fields} for row in rows if row["post_id"]]
+    return UserReadWithPosts.model_validate({**rows[0], "posts": posts})
 
 
-async def _update(session: AsyncSession, user_id: int, body: UserPatch) -> User:
-    user = (await session.exec(queries.locked(queries.user_by_id(user_id)))).one_or_none()
-    if user is None:
-        raise NotFoundError
-    body.apply_to(user)
-    await session.commit()
-    return user
+async def _update(
+    database: Database, who: ActingPrincipal, user_id: int, body: UserPatch
+) -> UserRow:
+    changes = body.changes()
+    if not changes:
+        return await _read(database, who, user_id)
+    statement = queries.change_user(user_id, changes)
+    return existing(await database.execute(statement, condition=who.holds))
 
 
-async def _delete(session: AsyncSession, user_id: int) -> None:
-    deleted = await session.exec(delete(User).where(col(User.id) == user_id))
-    if deleted.rowcount == 0:
-        raise NotFoundError
-    await session.commit()
+async def _delete(database: Database, who: ActingPrincipal, user_id: int) -> None:
+    _refuse_strangers(who, user_id)
+    existing(await database.execute(queries.delete_user(user_id), condition=who.holds))
