@@ -1,11 +1,15 @@
 """`neonkit doctor`: each thing that is wrong is named, with its fix, and the rest is left out."""
 
+import asyncio
 import json
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from neonkit.dsn import Dsn
+from support.poolers import pooler_to
 
 if TYPE_CHECKING:
     from cli.conftest import Done, Run
@@ -163,3 +167,22 @@ def test_a_mistyped_name_is_a_warning(run_neonkit: "Run", server_url: str) -> No
     warnings = [c for c in json.loads(done.output)["checks"] if c["status"] == "warn"]
     assert done.code == 0
     assert [warning["fix"] for warning in warnings] == ["did you mean STATEMENT_TIMEOUT?"]
+
+
+@pytest.mark.parametrize(
+    ("said", "status"), [("auto", "warn"), ("false", "warn"), ("true", "ok"), (None, None)]
+)
+async def test_what_a_pooler_costs(
+    run_neonkit: "Run", server_url: str, said: str | None, status: str | None
+) -> None:
+    """Behind a pooler it says that asyncpg pays a trip more for each statement, and what helps."""
+    async with pooler_to(Dsn.parse(server_url)) as pooled:
+        url = pooled.for_libpq() if said else server_url
+        env = {"NEON_DATABASE_URL": url, "POOLER_TRACKS_STATEMENTS": said or "auto"}
+        done = await asyncio.to_thread(run_neonkit, "doctor", "--json", env=env)
+    check = _checks(done).get("statements")
+    assert done.code == 0
+    assert (check and check["status"]) == status
+    if check and status == "warn":
+        assert "one round trip more" in check["what"]
+        assert "POOLER_TRACKS_STATEMENTS=true" in check["fix"]

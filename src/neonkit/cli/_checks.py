@@ -33,6 +33,7 @@ class ServerFacts:
     """What a server says of itself on one connection, outside of any transaction.
 
     Attributes:
+        is_behind_pooler: whether a pooler is in between.
         version: as people write it.
         version_number: `server_version_num`.
         max_connections: sessions in all.
@@ -42,6 +43,7 @@ class ServerFacts:
         folds_beyond_ascii: whether `lower` knows letters such as Ä.
     """
 
+    is_behind_pooler: bool
     version: str
     version_number: int
     max_connections: int
@@ -97,6 +99,8 @@ def check_server(settings: Settings, facts: ServerFacts) -> Iterator[Check]:
     yield _check_version(facts)
     yield _check_sum(settings, facts)
     yield _check_timeouts(settings, facts)
+    if facts.is_behind_pooler and settings.database_driver == "asyncpg":
+        yield _check_statements(settings)
     if not facts.folds_beyond_ascii:
         yield Check(
             "locale",
@@ -160,4 +164,20 @@ def _check_timeouts(settings: Settings, facts: ServerFacts) -> Check:
         f"{inside}; outside of one only this side's deadline, with a cancel",
         "for the server's own as well: ALTER ROLE … SET statement_timeout = "
         f"'{settings.statement_timeout:g}s' (other users of the role get it too)",
+    )
+
+
+def _check_statements(settings: Settings) -> Check:
+    said, dsn = settings.pooler_tracks_statements, settings.traffic_dsn
+    if (dsn is not None and dsn.is_neon) if said == "auto" else said:
+        return Check(
+            "statements", "ok", "the pooler keeps prepared statements: each costs one trip"
+        )
+    return Check(
+        "statements",
+        "warn",
+        "a pooler is in between that is not known to keep prepared statements: asyncpg prepares "
+        "each statement each time, which costs one round trip more",
+        "where it is PgBouncer 1.21 or newer with max_prepared_statements above 0, "
+        "POOLER_TRACKS_STATEMENTS=true; else DATABASE_DRIVER=psycopg, which it costs nothing",
     )

@@ -14,7 +14,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from neonkit.cli._checks import Check, ServerFacts
-from neonkit.db import FaultKind, PoolPolicy, TimeoutPolicy, create_engine, fault_of
+from neonkit.db import (
+    FaultKind,
+    PoolPolicy,
+    TimeoutPolicy,
+    create_engine,
+    fault_of,
+    is_behind_pooler,
+)
 from neonkit.dsn import Dsn
 from neonkit.errors import UrlError
 
@@ -239,7 +246,7 @@ async def _ask(engine: AsyncEngine) -> ServerFacts:
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with autocommit.connect() as connection:
         row = (await connection.execute(_FACTS)).one()
-    return ServerFacts(*row)
+    return ServerFacts(is_behind_pooler(engine), *row)
 
 
 def _explain(kind: FaultKind, sqlstate: str | None, error: Exception) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from neonkit.db._alone import why_not_alone
 from neonkit.db._database import Database
-from neonkit.db._engine import create_engine
+from neonkit.db._engine import create_engine, is_behind_pooler
 from neonkit.db._explain import Explain
 from neonkit.db._faults import Fault, FaultKind, fault_of, problem_error_of
 from neonkit.db._keys import Key, UnstorableAnswerError
@@ -30,6 +30,7 @@ __all__ = [
     "current_scope",
     "fault_of",
     "has_schema",
+    "is_behind_pooler",
     "listen",
     "open_scope",
     "problem_error_of",

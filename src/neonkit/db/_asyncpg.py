@@ -37,6 +37,7 @@ _CACHED_STATEMENTS = 100
 _CLEANUP_SECONDS = 2.0
 _SERVER_SPEAKS_FIRST = 0.5  # seconds that the server's own timeout has to be the one that fires
 
+_REFUSED = "unsupported startup parameter"  # a pooler's word for the two timeouts
 _READ_ONLY_TRANSACTION = "25006"
 _FACTS = """
 SELECT encode(convert_to(json_build_object(
@@ -74,8 +75,8 @@ class Connector:
 
     Args:
         dsn: where to.
-        timeouts: the two server-side ones travel as start-up options on a direct connection;
-            a pooler would refuse them.
+        timeouts: the two server-side ones travel as start-up options on a direct connection,
+            until a pooler refuses them.
         tracks_statements: whether prepared statements survive between transactions; `None`
             where the first connection must find out.
 
@@ -120,10 +121,13 @@ class Connector:
         return connection
 
     async def _attempt(self) -> asyncpg.Connection:
-        # SQLAlchemy names and keeps the statements; a second cache inside asyncpg is never hit
-        connection = await asyncpg.connect(
-            **self._arguments, statement_cache_size=0, connection_class=_CountedConnection
-        )
+        try:
+            connection = await self._open()
+        except asyncpg.PostgresError as error:
+            if _REFUSED not in str(error):
+                raise
+            self._arguments = self.dsn.for_asyncpg()  # there the transactions carry the timeouts
+            connection = await self._open()
         if self.facts is None:
             try:
                 self.facts = await _learn(connection)
@@ -132,7 +136,16 @@ class Connector:
                 raise
             if self.tracks_statements is None:
                 self.tracks_statements = not self.facts.is_behind_pooler
+        if self.facts.is_behind_pooler:
+            # asyncpg turns it off to ask about types: on one backend, and on again on another
+            connection._server_caps = connection._server_caps._replace(jit=False)
         return connection
+
+    async def _open(self) -> asyncpg.Connection:
+        # SQLAlchemy names and keeps the statements; a second cache inside asyncpg is never hit
+        return await asyncpg.connect(
+            **self._arguments, statement_cache_size=0, connection_class=_CountedConnection
+        )
 
 
 class Probe:

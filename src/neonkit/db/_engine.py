@@ -7,7 +7,7 @@ from sqlalchemy import URL
 from sqlalchemy.dialects import registry
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from neonkit.db._asyncpg import Connector
+from neonkit.db._asyncpg import Connector, Dialect
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._pool import Pool, replace_stale
 from neonkit.dsn import Dsn
@@ -72,6 +72,13 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
     )
     replace_stale(engine.sync_engine.pool, pool.recycle)  # type: ignore[arg-type]  # poolclass above
     return engine
+
+
+def is_behind_pooler(engine: AsyncEngine) -> bool:
+    """Whether the first connection of `create_engine`'s engine found a pooler in between."""
+    dialect = engine.sync_engine.dialect
+    facts = dialect.connector.facts if isinstance(dialect, Dialect) else None
+    return facts is not None and facts.is_behind_pooler
 
 
 def _tracks_statements(dsn: Dsn, said: bool | Literal["auto"]) -> bool | None:

@@ -1,9 +1,20 @@
 """The embedded PostgreSQL, with nothing to install; and a wire to it that counts and that fails."""
 
 from neonkit.local._binaries import Binaries, find_binaries
+from neonkit.local._pooler import LocalPooler, find_pgbouncer
 from neonkit.local._server import LocalServer
 from neonkit.local._trips import Trip, Trips
 from neonkit.local._weather import Refusal
 from neonkit.local._wire import WireProxy
 
-__all__ = ["Binaries", "LocalServer", "Refusal", "Trip", "Trips", "WireProxy", "find_binaries"]
+__all__ = [
+    "Binaries",
+    "LocalPooler",
+    "LocalServer",
+    "Refusal",
+    "Trip",
+    "Trips",
+    "WireProxy",
+    "find_binaries",
+    "find_pgbouncer",
+]

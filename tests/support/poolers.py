@@ -1,0 +1,51 @@
+"""PgBouncer in front of a test's own database, seen through a wire."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from neonkit import Database
+from neonkit.dsn import Dsn
+from neonkit.local import LocalPooler, WireProxy, find_pgbouncer
+
+BACKENDS = 3
+
+
+@dataclass(frozen=True)
+class Road:
+    """The way to a database through a pooler, whose transactions take turns on its backends.
+
+    Attributes:
+        wire: between the app and the pooler.
+        direct: past the pooler.
+    """
+
+    wire: WireProxy
+    direct: Dsn
+
+
+@asynccontextmanager
+async def pooler_to(dsn: Dsn, **settings: object) -> AsyncIterator[Dsn]:
+    """Put a pooler with these settings in front of a server."""
+    if find_pgbouncer() is None:
+        pytest.fail('not tested without PgBouncer 1.21: PATH="$(.ci/pgbouncer):$PATH"')
+    async with LocalPooler.start(dsn, settings) as pooler:
+        yield pooler.dsn
+
+
+@asynccontextmanager
+async def pooled_road(db: Database, *, tracked_statements: int) -> AsyncIterator[Road]:
+    """Put a pooler in front of a test's own database."""
+    direct: Dsn = db.engine.dialect.connector.dsn  # type: ignore[attr-defined]  # our dialect's
+    async with (
+        pooler_to(
+            direct,
+            max_prepared_statements=tracked_statements,
+            default_pool_size=BACKENDS,
+            server_round_robin=1,
+        ) as pooled,
+        WireProxy.start(pooled) as wire,
+    ):
+        yield Road(wire, direct)
