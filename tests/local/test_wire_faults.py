@@ -2,12 +2,9 @@
 
 import asyncio
 import re
-import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 import psycopg
@@ -299,73 +296,6 @@ async def test_what_is_not_postgresql(wire: WireProxy) -> None:
     assert await reader.read() == b""
     writer.close()
     await (await _connect(wire)).close()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for `localhost`, made now, with its key in the same file."""
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", file, "-out", file.with_suffix(".crt")),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    file.write_text(file.read_text() + file.with_suffix(".crt").read_text())
-    return file
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    """A server's context with that certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
-
-
-async def test_tls_ends_at_the_wire(
-    server: LocalServer, tls: ssl.SSLContext, certificate: Path
-) -> None:
-    """`sslmode=require` and `verify-full` work on both drivers, and everything is counted."""
-    async with WireProxy.start(Dsn.parse(server.url), tls=tls) as wire:
-        assert wire.dsn.sslmode == "require"
-        root = str(certificate.with_suffix(".crt"))
-        verified = wire.dsn.replace(parameters={"sslmode": "verify-full", "sslrootcert": root})
-        for dsn in (wire.dsn, verified):
-            with wire.counting() as trips:
-                connection = await asyncpg.connect(**dsn.for_asyncpg())
-                assert await connection.fetchval("SELECT repeat('x', 1000000)") == "x" * 1000000
-                await connection.close()
-                async with await psycopg.AsyncConnection.connect(dsn.for_libpq()) as connection:
-                    await connection.execute("SELECT 1")
-            assert trips.statements[-2:] == ["SELECT 1", "COMMIT"]
-            assert trips.connecting == 2 * 6
-
-
-async def test_tls_to_the_server(server: LocalServer, tls: ssl.SSLContext) -> None:
-    """A target that needs TLS gets it, while clients of the wire go without."""
-    async with (
-        WireProxy.start(Dsn.parse(server.url), tls=tls) as secure,
-        WireProxy.start(secure.dsn) as wire,
-    ):
-        connection = await _connect(wire)
-        assert await connection.fetchval("SELECT 1") == 1
-        await connection.close()
-        assert wire.trips == secure.trips == 2
-
-
-async def test_no_tls_is_declined(wire: WireProxy) -> None:
-    """Without a certificate the wire says no, and a client that prefers TLS goes on without."""
-    preferred = wire.dsn.replace(parameters={"sslmode": "prefer"})
-    async with await psycopg.AsyncConnection.connect(preferred.for_libpq()) as connection:
-        assert not connection.pgconn.ssl_in_use
-    with pytest.raises(psycopg.OperationalError, match="does not support SSL"):
-        await psycopg.AsyncConnection.connect(
-            wire.dsn.replace(parameters={"sslmode": "require"}).for_libpq()
-        )
 
 
 async def test_a_stream_that_is_read_slowly_ends_when_the_client_goes(

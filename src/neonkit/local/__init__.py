@@ -1,6 +1,7 @@
 """The embedded PostgreSQL, with nothing to install; and a wire to it that counts and that fails."""
 
 from neonkit.local._binaries import Binaries, find_binaries
+from neonkit.local._certificate import Certificate
 from neonkit.local._pooler import LocalPooler, find_pgbouncer
 from neonkit.local._server import LocalServer
 from neonkit.local._trips import Trip, Trips
@@ -9,6 +10,7 @@ from neonkit.local._wire import WireProxy
 
 __all__ = [
     "Binaries",
+    "Certificate",
     "LocalPooler",
     "LocalServer",
     "Refusal",

@@ -2,10 +2,11 @@
 
 import asyncio
 import ssl
+from collections.abc import Coroutine
 from typing import Protocol
 
-from neonkit.dsn import Dsn
 from neonkit.local._conversation import Conversation
+from neonkit.local._door import Door
 from neonkit.local._messages import (
     CANCEL_REQUEST,
     GSS_REQUEST,
@@ -48,17 +49,13 @@ class Session:
     Args:
         number: from 1, in the order of arrival.
         client: the accepted connection.
-        target: where it goes.
-        tls: to end the client's TLS; `None` declines it.
+        door: where it came in.
     """
 
-    def __init__(
-        self, number: int, client: Streams, target: Dsn, tls: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, number: int, client: Streams, door: Door) -> None:
         self._number = number
         self._client, self._to_client = client
-        self._target = target
-        self._tls = tls
+        self._door = door
         self._server: asyncio.StreamReader | None = None
         self._to_server: asyncio.StreamWriter | None = None
         self._cut: When | None = None
@@ -96,7 +93,10 @@ class Session:
                 await self._pass_cancel(packet)
                 return None
             await self._take_trip()
-            if code == SSL_REQUEST:
+            if code == SSL_REQUEST and self._door.tls == "pass":
+                if await self._pass_tls(packet):
+                    return None
+            elif code == SSL_REQUEST:
                 await self._answer_ssl_request()
             elif code == GSS_REQUEST:
                 self._to_client.write(b"N")
@@ -109,11 +109,35 @@ class Session:
         await self._weather.calm.wait()
 
     async def _answer_ssl_request(self) -> None:
-        self._to_client.write(b"N" if self._tls is None else b"S")
+        tls = self._door.tls
+        if not isinstance(tls, ssl.SSLContext):
+            self._to_client.write(b"N")
+            return
+        self._to_client.write(b"S")
         await self._to_client.drain()
-        if self._tls is not None:
-            await self._take_trip()
-            await self._to_client.start_tls(self._tls)
+        await self._take_trip()
+        await self._to_client.start_tls(tls)
+
+    async def _pass_tls(self, packet: bytes) -> bool:
+        """Let the server answer; if it has TLS, pass everything on unread until the end."""
+        if await self._weather.admit() is not None:
+            raise EOFError  # words would be refused here, where only one byte is expected
+        target = self._door.target
+        server, to_server = await asyncio.open_connection(target.host, target.port)
+        to_server.write(packet)
+        answer = await server.readexactly(1)
+        self._to_client.write(answer)
+        if answer != b"S":
+            to_server.close()
+            return False
+        self._to_server = to_server
+        await self._relay(
+            _hear(self._client, upward := Line(self._weather)),
+            _tell(upward, to_server),
+            _hear(server, downward := Line(self._weather)),
+            _tell(downward, self._to_client),
+        )
+        return True
 
     async def _pass_cancel(self, packet: bytes) -> None:
         server, to_server = await self._connect()
@@ -123,14 +147,15 @@ class Session:
         await server.read()  # the server closes when it has done it
 
     async def _connect(self) -> Streams:
-        server, to_server = await asyncio.open_connection(self._target.host, self._target.port)
-        context = self._target.for_asyncpg()["ssl"]
+        target = self._door.target
+        server, to_server = await asyncio.open_connection(target.host, target.port)
+        context = target.for_asyncpg()["ssl"]
         if isinstance(context, ssl.SSLContext):
             to_server.write(b"\0\0\0\x08" + SSL_REQUEST.to_bytes(4, "big"))
             if await server.readexactly(1) != b"S":
                 to_server.transport.abort()
                 raise ConnectionError("the server has no TLS")
-            await to_server.start_tls(context, server_hostname=self._target.host)
+            await to_server.start_tls(context, server_hostname=target.host)
         return server, to_server
 
     async def _login(self, packet: bytes) -> None:
@@ -145,12 +170,19 @@ class Session:
             return
         upward, downward = Line(self._weather), Line(self._weather)
         self._to_server.write(packet)
+        await self._relay(
+            self._hear_client(upward),
+            _tell(upward, self._to_server),
+            _hear(self._server, downward),
+            self._tell_client(downward),
+        )
+
+    async def _relay(self, *ways: Coroutine[object, object, None]) -> None:
+        """Let both directions run, until one of them ends."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._hear_client(upward))
-                group.create_task(self._tell_server(upward, self._to_server))
-                group.create_task(_hear_server(self._server, downward))
-                group.create_task(self._tell_client(downward))
+                for way in ways:
+                    group.create_task(way)
         except* (_OverError, *_ENDINGS):
             pass
 
@@ -178,11 +210,6 @@ class Session:
             self._cut = when
             self._talk.mark()
         return when == "before"
-
-    async def _tell_server(self, line: Line, to_server: asyncio.StreamWriter) -> None:
-        while (data := await line.get()) is not None:
-            await line.send(to_server, data)
-        raise _OverError
 
     async def _tell_client(self, line: Line) -> None:
         framing = Framing()
@@ -233,10 +260,16 @@ class Session:
                 writer.transport.abort()
 
 
-async def _hear_server(server: asyncio.StreamReader, line: Line) -> None:
-    while data := await _read(server):
+async def _hear(reader: asyncio.StreamReader, line: Line) -> None:
+    while data := await _read(reader):
         await line.put(data)
     await line.put(None)
+
+
+async def _tell(line: Line, writer: asyncio.StreamWriter) -> None:
+    while (data := await line.get()) is not None:
+        await line.send(writer, data)
+    raise _OverError
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

@@ -1,7 +1,6 @@
 """The wire between an app and PostgreSQL: it counts round trips, and it can be a bad one."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
@@ -10,6 +9,7 @@ from typing import Self, TypeVar
 
 from neonkit.dsn import Dsn
 from neonkit.local._conversation import Moment
+from neonkit.local._door import Door, Tls
 from neonkit.local._messages import error_message
 from neonkit.local._session import Session, Streams
 from neonkit.local._trips import Trip, Trips
@@ -18,7 +18,6 @@ from neonkit.local._weather import Cut, Refusal, Weather, When
 Result = TypeVar("Result")
 
 _SHUTDOWN = error_message("FATAL", "57P01", "terminating connection due to administrator command")
-_TLS_PARAMETERS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "sslnegotiation"}
 _BACKLOG = 1024
 
 
@@ -42,9 +41,8 @@ class WireProxy:
         connecting: round trips so far to open connections.
     """
 
-    def __init__(self, target: Dsn, tls: ssl.SSLContext | None) -> None:
-        self._target = target
-        self._tls = tls
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self._readers: list[Trips] = []
         self._sessions: dict[asyncio.Task[None], Session] = {}
         self._arrivals = 0
@@ -53,15 +51,17 @@ class WireProxy:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, target: Dsn, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
+    async def start(cls, target: Dsn, *, tls: Tls = None) -> AsyncIterator[Self]:
         """Open a wire to `target` for the block; every connection is closed at its end.
 
         Args:
             target: the server. Its TLS is kept up; a client's channel binding ends at the wire.
-            tls: a server's context with a certificate, to end the TLS of clients, so that
-                `sslmode=require` works. Without it TLS is declined.
+            tls: a server's context with a certificate, such as `Certificate.context`'s, ends the
+                TLS of clients, so that `sslmode=require` works. `pass` lets it through to the
+                target: then nothing inside is seen, to be counted or cut at, and a client is
+                refused and suspended without a word. By default TLS is declined.
         """
-        wire = cls(target, tls)
+        wire = cls(Door(target, tls))
         started: Future[Callable[[], object]] = Future()
         thread = Thread(target=wire._live, args=(started,), name="neonkit-wire", daemon=True)
         thread.start()
@@ -192,7 +192,7 @@ class WireProxy:
         self._loop, may_stop = asyncio.get_running_loop(), asyncio.Event()
         self._weather = Weather()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=_BACKLOG)
-        self.dsn = _through(self._target, server.sockets[0].getsockname()[1], self._tls)
+        self.dsn = self._door.address(server.sockets[0].getsockname()[1])
         started.set_result(lambda: self._loop.call_soon_threadsafe(may_stop.set))
         await may_stop.wait()
         server.close()
@@ -202,7 +202,7 @@ class WireProxy:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._arrivals += 1
         client: Streams = reader, writer
-        session = Session(self._arrivals, client, self._target, self._tls)
+        session = Session(self._arrivals, client, self._door)
         task = self._loop.create_task(session.run(self._weather, self))
         self._sessions[task] = session
         task.add_done_callback(self._sessions.pop)
@@ -217,12 +217,3 @@ class WireProxy:
             return action()
 
         return asyncio.run_coroutine_threadsafe(act(), self._loop).result()
-
-
-def _through(target: Dsn, port: int, tls: ssl.SSLContext | None) -> Dsn:
-    parameters = {
-        name: value for name, value in target.parameters.items() if name not in _TLS_PARAMETERS
-    }
-    parameters["sslmode"] = "disable" if tls is None else "require"
-    parameters["channel_binding"] = "disable"
-    return target.replace(host="127.0.0.1", port=port, parameters=parameters)
