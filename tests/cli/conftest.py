@@ -27,6 +27,7 @@ SECRET_KEY = "nB2xk0dJr7Qe5sVw9zLtYh3mUaGc8fPiRo6E1KXW"
 APP = """
 import asyncio, os, time
 from fastapi import FastAPI, Request
+from sqlmodel import literal, select
 import neonkit
 
 app = FastAPI()
@@ -35,6 +36,10 @@ neonkit.install(app)
 @app.get("/pid")
 async def pid() -> int:
     return os.getpid()
+
+@app.get("/rows")
+async def rows(session: neonkit.SessionDep) -> int:
+    return (await session.exec(select(literal(1)))).one()
 
 @app.get("/client")
 async def client(request: Request) -> str:

@@ -1,15 +1,21 @@
 """`neonkit dev`: one command from nothing to a running app, and nothing left when it ends."""
 
+import asyncio
 import http.client
+import re
 import signal
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
+from neonkit.dsn import Dsn
+from support.poolers import need_pgbouncer
+
 if TYPE_CHECKING:
-    from cli.conftest import Launch, Run
+    from cli.conftest import Launch, Run, Service
 
 
 def _has_ended(data: Path) -> bool:
@@ -109,3 +115,85 @@ def test_a_port_that_is_taken_is_one_line(run_neonkit: "Run", tmp_path: Path) ->
     assert "is taken" in done.error
     assert len(done.error.splitlines()) == 1
     assert not (tmp_path / ".neonkit").exists()
+
+
+def _printed(service: "Service", name: str) -> Dsn:
+    found = re.search(rf"^{name} +(\S+)$", service.text, re.MULTILINE)
+    assert found, service.text
+    return Dsn.parse(found[1])
+
+
+async def _backends(dsn: Dsn) -> tuple[int, int]:
+    """The process that is announced at connect, and the one that answers."""
+    connection = await asyncpg.connect(**dsn.for_asyncpg())
+    try:
+        return connection.get_server_pid(), await connection.fetchval("SELECT pg_backend_pid()")
+    finally:
+        await connection.close()
+
+
+def _poolers_of(service: "Service") -> set[int]:
+    tasks = Path(f"/proc/{service.process.pid}/task").iterdir()
+    children = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    return {pid for pid in children if b"pgbouncer" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_like_neon(launch: "Launch", end: signal.Signals) -> None:
+    """Both URLs are printed and work over TLS, one through a pooler; nothing of it is left."""
+    need_pgbouncer()
+    service = launch("dev", "notes:app", "--like-neon", env={})
+    service.wait_until(service.is_ready)
+    direct, pooled = _printed(service, "Direct"), _printed(service, "Pooled")
+    for dsn, is_pooled in ((direct, False), (pooled, True)):
+        assert dsn.sslmode == "require"
+        announced, answering = asyncio.run(_backends(dsn))
+        assert (announced != answering) is is_pooled
+        with pytest.raises(asyncpg.InternalServerError, match="connection is insecure"):
+            asyncio.run(_backends(dsn.replace(parameters={"sslmode": "disable"})))
+    assert "after 300 s without use" in service.text
+    assert "\nBut" not in service.text
+    (pooler,) = _poolers_of(service)
+    assert service.get("/health/ready").status == 200
+    service.process.send_signal(end)
+    service.end()
+    service.wait_until(lambda: not service.alive({pooler}))
+
+
+def test_like_neon_it_sleeps(launch: "Launch") -> None:
+    """Idle it falls asleep, which the app's clients notice only as the time of the waking."""
+    service = launch(
+        *("dev", "notes:app", "--like-neon", "--suspend-after", "0.5", "--wake-seconds", "0.1"),
+        env={},
+    )
+    service.wait_until(service.is_ready)
+
+    async def watch(dsn: Dsn) -> None:
+        connection = await asyncpg.connect(**dsn.for_asyncpg())
+        assert await connection.fetchval("SELECT 'asked once'")
+        async with asyncio.timeout(10):
+            while not connection.is_closed():  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.05)
+
+    asyncio.run(watch(_printed(service, "Direct")))
+    assert service.get("/rows").json() == 1
+
+
+def test_like_neon_without_its_programs(launch: "Launch") -> None:
+    """Where PgBouncer and openssl are missing it says so, and does without."""
+    service = launch("dev", "notes:app", "--like-neon", env={"PATH": "/nowhere"})
+    service.wait_until(service.is_ready)
+    pooled = _printed(service, "Pooled")
+    assert pooled.sslmode == "disable"
+    announced, answering = asyncio.run(_backends(pooled))
+    assert announced == answering
+    assert "no TLS; no PgBouncer 1.21 or newer in PATH" in service.text
+
+
+def test_like_neon_in_front_of_another_database(run_neonkit: "Run", server_url: str) -> None:
+    """With a URL it is refused, in one line without the password."""
+    done = run_neonkit("dev", "notes:app", "--like-neon", env={"NEON_DATABASE_URL": server_url})
+    assert done.code == 2
+    assert "leave out one of the two" in done.error
+    assert len(done.error.splitlines()) == 1
+    assert "***" in done.error

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.outside import serving
+from support.poolers import need_pgbouncer
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-evening.md"
@@ -116,6 +117,31 @@ def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_neon_is_played_as_shown(tmp_path: Path) -> None:
+    """`dev --like-neon` prints what the how-to shows, and its tests pass on the tutorial's app."""
+    need_pgbouncer()
+    page = ROOT / "docs" / "how-to" / "play-neon.md"
+    command, printed, tests, *_ = _blocks(page)
+    for block in (*_blocks(TUTORIAL), tests):
+        name = re.match(r"# (notes|test_neon)\.py\n", block.text)
+        if name:
+            (tmp_path / f"{name[1]}.py").write_text(block.text)
+        elif block.language == "toml":
+            (tmp_path / "pyproject.toml").write_text(block.text)
+    with serving(tmp_path, *command.text.split()) as served:
+        served.wait_for("/health/ready", 200, 20)
+        pattern = ".+".join(re.escape(part) for part in printed.text.split("…"))
+        assert re.search(pattern, served.output.read_text()), served.output.read_text()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_neon.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

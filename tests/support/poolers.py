@@ -13,6 +13,12 @@ from neonkit.local import LocalPooler, WireProxy, find_pgbouncer
 BACKENDS = 3
 
 
+def need_pgbouncer() -> None:
+    """Fail the test where there is no PgBouncer to run it with, and say how to get one."""
+    if find_pgbouncer() is None:
+        pytest.fail('not tested without PgBouncer 1.21: PATH="$(.ci/pgbouncer):$PATH"')
+
+
 @dataclass(frozen=True)
 class Road:
     """The way to a database through a pooler, whose transactions take turns on its backends.
@@ -29,8 +35,7 @@ class Road:
 @asynccontextmanager
 async def pooler_to(dsn: Dsn, **settings: object) -> AsyncIterator[Dsn]:
     """Put a pooler with these settings in front of a server."""
-    if find_pgbouncer() is None:
-        pytest.fail('not tested without PgBouncer 1.21: PATH="$(.ci/pgbouncer):$PATH"')
+    need_pgbouncer()
     async with LocalPooler.start(dsn, settings) as pooler:
         yield pooler.dsn
 

@@ -38,6 +38,19 @@ Port = Annotated[
         show_default=False,
     ),
 ]
+LikeNeon = Annotated[
+    bool, typer.Option("--like-neon", help="Let the embedded PostgreSQL behave as Neon does.")
+]
+SuspendAfter = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="SECONDS", help="As Neon: idle for so long it falls asleep; 0 for never."
+    ),
+]
+WakeSeconds = Annotated[
+    float,
+    typer.Option(min=0, metavar="SECONDS", help="As Neon: so long the next connection waits."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Processes. Default: WORKERS, else 1.", show_default=False),
@@ -76,16 +89,30 @@ def neonkit(
     """FastAPI and SQLModel on Neon: run a service, and find out what is wrong with it."""
 
 
-@commands.command(epilog="\b\nExamples:\n  neonkit dev\n  neonkit dev notes:app --port 8080")
-def dev(app: App = None, host: Host = None, port: Port = None) -> None:
+@commands.command(
+    epilog="\b\nExamples:\n  neonkit dev\n  neonkit dev notes:app --port 8080\n"
+    "  neonkit dev --like-neon --suspend-after 10"
+)
+def dev(
+    app: App = None,
+    host: Host = None,
+    port: Port = None,
+    *,
+    like_neon: LikeNeon = False,
+    suspend_after: SuspendAfter = 300.0,
+    wake_seconds: WakeSeconds = 0.5,
+) -> None:
     """Run an app while you write it: reload on change, a database of its own.
 
     Where no database URL is set, an embedded PostgreSQL is started; it keeps its data in
-    .neonkit/postgres.
+    .neonkit/postgres. With --like-neon it behaves as Neon: a direct and a pooled URL, TLS, Neon's
+    errors and rules at login, and sleep.
     """
     from neonkit.cli._dev import run
+    from neonkit.cli._like_neon import Neon
 
-    run(app, {"HOST": host, "PORT": port})
+    neon = Neon(suspend_after, wake_seconds) if like_neon else None
+    run(app, {"HOST": host, "PORT": port}, neon)
 
 
 @commands.command(

@@ -17,6 +17,7 @@ from uvicorn.supervisors import ChangeReload
 
 from neonkit.cli._entrypoint import STARTER, find_target
 from neonkit.cli._environment import read_settings, server_policy
+from neonkit.cli._like_neon import Neon, playing_neon, refuse_other_database
 from neonkit.cli._listening import address_of, announce, listen
 from neonkit.cli._policy import ServerPolicy
 from neonkit.errors import ConfigurationError
@@ -29,48 +30,60 @@ _UNWATCHED = (".neonkit", ".venv", "venv", ".git", "node_modules")
 _PATIENCE = 3.0  # seconds that running requests may hold a reload up
 
 
-def run(app: str | None, options: Mapping[str, str | int | None]) -> None:
+def run(app: str | None, options: Mapping[str, str | int | None], neon: Neon | None) -> None:
     """Run until Ctrl-C or SIGTERM, which end it quietly.
+
+    Args:
+        app: where it is.
+        options: variables that the command line gave.
+        neon: how to play Neon in front of the embedded server, if that is wanted.
 
     Raises:
         ConfigurationError: a setting is wrong, the port is taken, or there is no PostgreSQL.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        _run(app, options)
+        _run(app, options, neon)
 
 
-def _run(app: str | None, options: Mapping[str, str | int | None]) -> None:
+def _run(app: str | None, options: Mapping[str, str | int | None], neon: Neon | None) -> None:
     target = find_target(app, Path.cwd())
     settings = read_settings(options, environment="development")
+    if neon is not None:
+        refuse_other_database(settings)
     policy = replace(server_policy(target, settings), drain_seconds=0, shutdown_timeout=_PATIENCE)
     configure_logging(policy.log_level, policy.log_format)
-    with listen(settings.host, settings.port) as listener, _database(settings) as database:
+    with listen(settings.host, settings.port) as listener, _database(settings, neon) as database:
         _introduce(address_of(listener), target, settings, database)
         _reload(policy, listener)
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[str]:
+def _database(settings: Settings, neon: Neon | None) -> Iterator[dict[str, str]]:
     """Have a database for the block, and say for people where it is."""
     if settings.traffic_dsn is not None:
-        yield settings.traffic_dsn.masked
+        yield {"Database": settings.traffic_dsn.masked}
         return
     server = asyncio.run(LocalServer.start(_DATA))
     os.environ["NEON_DATABASE_URL"] = server.url
+    database = {"Database": f"embedded PostgreSQL; its data is in {_DATA}"}
     try:
-        yield f"embedded PostgreSQL; its data is in {_DATA}"
+        if neon is None:
+            yield database
+        else:
+            with playing_neon(server.url, neon, settings) as lines:
+                yield database | lines
     finally:
         asyncio.run(server.stop())
 
 
-def _introduce(address: str, target: str, settings: Settings, database: str) -> None:
+def _introduce(address: str, target: str, settings: Settings, database: dict[str, str]) -> None:
     prefix = settings.api_v1_prefix if target == STARTER else ""
     lines = {
         "API": f"{address}{prefix}",
         "Docs": f"{address}/docs",
         "Health": f"{address}/health/ready",
-        "Database": database,
+        **database,
         "App": f"{target}; Ctrl-C ends it",
     }
     for name, text in lines.items():

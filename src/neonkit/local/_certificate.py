@@ -38,6 +38,7 @@ class Certificate:
                 "package openssl"
             )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")  # a key is inside
         made = cls(folder / "certificate.pem", folder / "key.pem")
         made.key.touch(0o600)
         subprocess.run(  # noqa: S603  # a program that was looked for by name

@@ -80,6 +80,16 @@ class Conversation:
         self._statements: dict[str, str] = {}
         self._portals: dict[str, str] = {}
 
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether the server has said for the first time that it is ready."""
+        return self._is_logged_in
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is outstanding, or a transaction open."""
+        return bool(self._requests) or self._is_copying or self._is_in_transaction
+
     def ask(self, message: Message) -> Moment | None:
         """Take note of what the client says; tell which moment it is."""
         kind = message.kind

@@ -18,10 +18,14 @@ class Door:
     Attributes:
         target: the server behind it.
         tls: a context ends a client's TLS, `pass` lets it through unread, `None` declines it.
+        is_neon: whether it treats a login as Neon's proxy does.
+        is_pooled: whether a pooler is behind it: it dies with the compute, without a word.
     """
 
     target: Dsn
     tls: Tls = None
+    is_neon: bool = False
+    is_pooled: bool = False
 
     def address(self, port: int) -> Dsn:
         """Where clients connect instead of the target."""

@@ -21,14 +21,19 @@ _FIRST_TRACKING = (1, 21)
 _START_SECONDS = 10.0
 
 # it is killed when its standard input ends: however this process ends, nothing is left behind
-_KEEPER = 'exec 3<&0; (read -r _ <&3; kill -KILL "$$" 2>/dev/null) & exec "$1" "$2" 3<&-'
+_KEEPER = """
+exec 3<&0
+(read -r _ <&3; kill -KILL "$$" 2>/dev/null; rm -rf "$3") &
+exec "$1" "$2" 3<&-
+"""
 
 _SETTINGS: Mapping[str, object] = {
     "listen_addr": "127.0.0.1",
     "unix_socket_dir": "",
     "auth_type": "scram-sha-256",
     "pool_mode": "transaction",
-    "max_client_conn": 10_000,  # these two are Neon's
+    "default_pool_size": 90,  # these three are Neon's, of its smallest compute
+    "max_client_conn": 10_000,
     "max_prepared_statements": 1000,
     "server_tls_sslmode": "disable",
     "log_connections": 0,
@@ -55,7 +60,8 @@ class LocalPooler:
         """Start one for the block.
 
         Args:
-            target: the server, which it reaches without TLS; all clients log in as this role.
+            target: the server, which it reaches without TLS. Other roles than this one may log
+                in too, if this one is a superuser.
             settings: PgBouncer's own, such as `default_pool_size`. `max_prepared_statements` is
                 1000 as on Neon; with 0 a client's prepared statement may be gone, or another's.
 
@@ -63,14 +69,17 @@ class LocalPooler:
             ConfigurationError: there is no PgBouncer of 1.21 or newer, or it does not start; the
                 message holds what it said.
         """
-        program = find_pgbouncer()
+        program = await asyncio.to_thread(find_pgbouncer)
         if program is None:
             raise ConfigurationError(
                 "there is no PgBouncer 1.21 or newer in PATH: install your system's package "
                 "pgbouncer, from Debian 13 on"
             )
         dsn = target.replace(host="127.0.0.1", port=_free_port())
-        with tempfile.TemporaryDirectory(prefix="neonkit-pgbouncer-") as name:
+        with tempfile.TemporaryDirectory(
+            prefix="neonkit-pgbouncer-",
+            ignore_cleanup_errors=True,  # the keeper tidies up too
+        ) as name:
             file = _configure(Path(name), target, {"listen_port": dsn.port, **(settings or {})})
             keeper = await asyncio.to_thread(_launch, program, file, dsn.port)
             try:
@@ -94,7 +103,7 @@ def find_pgbouncer() -> Path | None:
 
 def _configure(folder: Path, target: Dsn, own: Mapping[str, object]) -> Path:
     user, password = target.user, target.password or ""
-    server = {"host": target.host, "port": target.port, "user": user, "password": password}
+    server = {"host": target.host, "port": target.port, "auth_user": user}
     users = folder / "users"
     users.write_text(" ".join(_quoted(text, '"') for text in (user, password)) + "\n")
     settings = {**_SETTINGS, **own, "auth_file": users}
@@ -114,7 +123,7 @@ def _quoted(text: str, quote: str = "'") -> str:
 def _launch(program: Path, file: Path, port: int) -> subprocess.Popen[bytes]:
     with file.with_name("log").open("wb") as log:
         keeper = subprocess.Popen(  # noqa: S603  # our own script, and a program found by name
-            ["/bin/sh", "-c", _KEEPER, "sh", program, file],
+            ["/bin/sh", "-c", _KEEPER, "sh", program, file, file.parent],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from neonkit.local._conversation import Conversation
@@ -19,6 +19,7 @@ from neonkit.local._messages import (
     startup_size,
     without_channel_binding,
 )
+from neonkit.local._neon import login_error_as_neon, startup_as_neon
 from neonkit.local._trips import Trip
 from neonkit.local._weather import Line, Refusal, Weather, When
 
@@ -37,6 +38,9 @@ class Clerk(Protocol):
 
     def note_connecting(self) -> None:
         """Count a round trip of the opening of a connection."""
+
+    def note_use(self) -> None:
+        """Note that something passes."""
 
 
 class _OverError(Exception):
@@ -62,6 +66,13 @@ class Session:
         self._is_cut = False
         self._half_reply = b""
         self._is_between_messages = True
+        self._is_encrypted = False
+        self._packet = b""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a statement runs or a transaction is open."""
+        return self._server is not None and self._talk.is_busy
 
     async def run(self, weather: Weather, clerk: Clerk) -> None:
         """Serve the connection until one side ends it."""
@@ -78,8 +89,9 @@ class Session:
             await self._close()
 
     def end(self, parting: bytes) -> None:
-        """Close the connection, with these words unless they would tear a message."""
-        if self._server is not None and self._is_between_messages:
+        """Say these words, unless they would tear a message or a pooler has no time for them."""
+        is_told = self._server is not None and not self._door.is_pooled
+        if is_told and self._is_between_messages:
             self._to_client.write(parting)
 
     async def _greet(self) -> bytes | None:
@@ -117,6 +129,7 @@ class Session:
         await self._to_client.drain()
         await self._take_trip()
         await self._to_client.start_tls(tls)
+        self._is_encrypted = True
 
     async def _pass_tls(self, packet: bytes) -> bool:
         """Let the server answer; if it has TLS, pass everything on unread until the end."""
@@ -132,9 +145,9 @@ class Session:
             return False
         self._to_server = to_server
         await self._relay(
-            _hear(self._client, upward := Line(self._weather)),
+            _hear(self._client, upward := Line(self._weather), self._clerk.note_use),
             _tell(upward, to_server),
-            _hear(server, downward := Line(self._weather)),
+            _hear(server, downward := Line(self._weather), self._clerk.note_use),
             _tell(downward, self._to_client),
         )
         return True
@@ -159,7 +172,7 @@ class Session:
         return server, to_server
 
     async def _login(self, packet: bytes) -> None:
-        refusal = await self._weather.admit()
+        refusal = self._refusal_of_neon() or await self._weather.admit()
         if refusal is None:
             try:
                 self._server, self._to_server = await self._connect()
@@ -169,13 +182,19 @@ class Session:
             self._to_client.write(error_message("ERROR", "XX000", refusal or ""))
             return
         upward, downward = Line(self._weather), Line(self._weather)
-        self._to_server.write(packet)
+        self._packet = packet
+        self._to_server.write(startup_as_neon(packet) if self._door.is_neon else packet)
         await self._relay(
             self._hear_client(upward),
             _tell(upward, self._to_server),
-            _hear(self._server, downward),
+            _hear(self._server, downward, self._clerk.note_use),
             self._tell_client(downward),
         )
+
+    def _refusal_of_neon(self) -> str | None:
+        has_tls = isinstance(self._door.tls, ssl.SSLContext)
+        is_refused = self._door.is_neon and has_tls and not self._is_encrypted
+        return Refusal.INSECURE if is_refused else None
 
     async def _relay(self, *ways: Coroutine[object, object, None]) -> None:
         """Let both directions run, until one of them ends."""
@@ -189,6 +208,7 @@ class Session:
     async def _hear_client(self, line: Line) -> None:
         framing = Framing()
         while data := await _read(self._client):
+            self._clerk.note_use()
             passed = bytearray()
             for piece in framing.feed(data):
                 if self._is_torn_before(piece):
@@ -230,6 +250,9 @@ class Session:
     def _passed(self, piece: Piece) -> bytes:
         """What of it the client gets."""
         self._is_between_messages = piece.is_end
+        is_login = self._door.is_neon and not self._talk.is_logged_in
+        if is_login and piece.message is not None and piece.message.kind == b"E":
+            return login_error_as_neon(piece.message.body, self._packet)
         is_done = piece.message is not None and self._talk.answer(piece.message)
         if self._cut is None:
             return without_channel_binding(piece.raw)
@@ -260,8 +283,9 @@ class Session:
                 writer.transport.abort()
 
 
-async def _hear(reader: asyncio.StreamReader, line: Line) -> None:
+async def _hear(reader: asyncio.StreamReader, line: Line, note: Callable[[], None]) -> None:
     while data := await _read(reader):
+        note()
         await line.put(data)
     await line.put(None)
 

@@ -1,16 +1,20 @@
 """The wire between an app and PostgreSQL: it counts round trips, and it can be a bad one."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from threading import Thread
 from typing import Self, TypeVar
 
 from neonkit.dsn import Dsn
 from neonkit.local._conversation import Moment
 from neonkit.local._door import Door, Tls
+from neonkit.local._idleness import Idleness
 from neonkit.local._messages import error_message
+from neonkit.local._pooler import LocalPooler, find_pgbouncer
 from neonkit.local._session import Session, Streams
 from neonkit.local._trips import Trip, Trips
 from neonkit.local._weather import Cut, Refusal, Weather, When
@@ -19,6 +23,7 @@ Result = TypeVar("Result")
 
 _SHUTDOWN = error_message("FATAL", "57P01", "terminating connection due to administrator command")
 _BACKLOG = 1024
+_WITHOUT_TLS = ("disable", "allow", "prefer")
 
 
 class WireProxy:
@@ -37,15 +42,19 @@ class WireProxy:
 
     Attributes:
         dsn: where to connect instead of the target.
+        pooled_dsn: the same through the pooler, on a wire like Neon; on another one just `dsn`.
+        has_pooler: whether there is one.
         trips: round trips so far, on all connections, after their login.
         connecting: round trips so far to open connections.
     """
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, doors: tuple[Door, ...]) -> None:
+        self._doors = doors
+        self.has_pooler = doors[0].target != doors[-1].target
         self._readers: list[Trips] = []
         self._sessions: dict[asyncio.Task[None], Session] = {}
         self._arrivals = 0
+        self._wake_seconds: float | None = None
         self.trips = 0
         self.connecting = 0
 
@@ -61,7 +70,39 @@ class WireProxy:
                 target: then nothing inside is seen, to be counted or cut at, and a client is
                 refused and suspended without a word. By default TLS is declined.
         """
-        wire = cls(Door(target, tls))
+        async with cls._open(Door(target, tls)) as wire:
+            yield wire
+
+    @classmethod
+    @asynccontextmanager
+    async def like_neon(
+        cls, target: Dsn, *, tls: ssl.SSLContext | None = None
+    ) -> AsyncIterator[Self]:
+        """Open a wire that plays Neon, with a direct and a pooled address, for the block.
+
+        Start-up parameters that Neon's proxy drops are dropped, and a login that fails ends with
+        its words and XX000, whatever the server says. Without TLS a client is refused, if `tls`
+        is there. The pooled address leads through a PgBouncer like Neon's where a new enough one
+        is installed and the target does not ask for TLS; else straight to the target, which
+        `has_pooler` tells. When the database falls asleep, its clients hear nothing.
+
+        Args:
+            target: the server.
+            tls: ends the TLS of clients.
+        """
+        async with AsyncExitStack() as stack:
+            behind = target
+            pooler = await asyncio.to_thread(find_pgbouncer)
+            if pooler is not None and target.sslmode in _WITHOUT_TLS:
+                behind = (await stack.enter_async_context(LocalPooler.start(target))).dsn
+            direct = Door(target, tls, is_neon=True)
+            pooled = Door(behind, tls, is_neon=True, is_pooled=True)
+            yield await stack.enter_async_context(cls._open(direct, pooled))
+
+    @classmethod
+    @asynccontextmanager
+    async def _open(cls, *doors: Door) -> AsyncIterator[Self]:
+        wire = cls(doors)
         started: Future[Callable[[], object]] = Future()
         thread = Thread(target=wire._live, args=(started,), name="neonkit-wire", daemon=True)
         thread.start()
@@ -76,6 +117,11 @@ class WireProxy:
     def url(self) -> str:
         """`dsn` as text, password included."""
         return self.dsn.for_libpq()
+
+    @property
+    def pooled_url(self) -> str:
+        """`pooled_dsn` as text, password included."""
+        return self.pooled_dsn.for_libpq()
 
     @property
     def delay(self) -> float:
@@ -146,6 +192,23 @@ class WireProxy:
         """Let new connections in again."""
         self._call(lambda: setattr(self._weather, "refusal", None))
 
+    def suspend_when_idle(self, after: float | None, *, wake_seconds: float | None = 0.3) -> None:
+        """Let the database fall asleep by itself, as `suspend` does, whenever nobody uses it.
+
+        A running statement and an open transaction are use, as on Neon; an open connection is
+        none.
+
+        Args:
+            after: so many seconds; never for `None`.
+            wake_seconds: as for `suspend`.
+        """
+
+        def arrange() -> None:
+            self._wake_seconds = wake_seconds
+            self._idleness.tell_after(after)
+
+        self._call(arrange)
+
     def suspend(self, *, wake_seconds: float | None = 0.3) -> None:
         """Let the database fall asleep: every connection ends with 57P01.
 
@@ -153,12 +216,15 @@ class WireProxy:
             wake_seconds: the next connection wakes it and waits that long, as on Neon, and
                 those that come meanwhile wait with it. `None`: it is refused, until `wake`.
         """
+        self._call(lambda: self._suspend(wake_seconds))
 
-        def suspend() -> None:
-            self._weather.sleep(wake_seconds)
-            self._end_sessions(_SHUTDOWN)
+    def _suspend(self, wake_seconds: float | None) -> None:
+        self._weather.sleep(wake_seconds)
+        self._end_sessions(_SHUTDOWN)
 
-        self._call(suspend)
+    def _nod_off(self) -> None:
+        if self._weather.awake.is_set():
+            self._suspend(self._wake_seconds)
 
     def wake(self, *, after: float = 0.0) -> None:
         """Wake a suspended database some seconds from now; who connects before that waits."""
@@ -174,8 +240,13 @@ class WireProxy:
         for reader in self._readers:
             reader.trips.append(trip)
 
+    def note_use(self) -> None:
+        """Note that something passes; sessions call it."""
+        self._idleness.note_use()
+
     def note_connecting(self) -> None:
         """Count a round trip of opening a connection; sessions call it."""
+        self._idleness.note_use()
         self.connecting += 1
         for reader in self._readers:
             reader.connecting += 1
@@ -191,18 +262,33 @@ class WireProxy:
     async def _serve(self, started: "Future[Callable[[], object]]") -> None:
         self._loop, may_stop = asyncio.get_running_loop(), asyncio.Event()
         self._weather = Weather()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=_BACKLOG)
-        self.dsn = self._door.address(server.sockets[0].getsockname()[1])
+        self._idleness = Idleness(
+            lambda: any(session.is_busy for session in self._sessions.values()), self._nod_off
+        )
+        servers = [
+            await asyncio.start_server(
+                partial(self._accept, door), "127.0.0.1", 0, backlog=_BACKLOG
+            )
+            for door in self._doors
+        ]
+        addresses = [
+            door.address(server.sockets[0].getsockname()[1])
+            for door, server in zip(self._doors, servers, strict=True)
+        ]
+        self.dsn, self.pooled_dsn = addresses[0], addresses[-1]
         started.set_result(lambda: self._loop.call_soon_threadsafe(may_stop.set))
         await may_stop.wait()
-        server.close()
+        for server in servers:
+            server.close()
         self._end_sessions(b"")
         await asyncio.gather(*self._sessions, return_exceptions=True)
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(
+        self, door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self._arrivals += 1
         client: Streams = reader, writer
-        session = Session(self._arrivals, client, self._door)
+        session = Session(self._arrivals, client, door)
         task = self._loop.create_task(session.run(self._weather, self))
         self._sessions[task] = session
         task.add_done_callback(self._sessions.pop)

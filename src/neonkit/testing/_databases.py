@@ -117,7 +117,7 @@ class Databases:
         dsn = await self._copy_template()
         try:
             async with (
-                WireProxy.start(dsn) as wire,
+                WireProxy.like_neon(dsn) as wire,
                 Database(create_engine(wire.dsn)) as database,
             ):
                 async with database.engine.connect():

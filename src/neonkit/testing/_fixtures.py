@@ -132,7 +132,10 @@ def live_server(app: FastAPI, _neonkit_loan: Loan) -> Iterator[LiveServer]:
 
 @pytest.fixture
 def neon(_neonkit_loan: Loan) -> WireProxy:
-    """The wire between the app and the test's own database: it delays, cuts, freezes, suspends."""
+    """The wire between the app and the test's own database: it delays, cuts, freezes, suspends.
+
+    It plays Neon: the app uses its direct address, and there is a pooled one.
+    """
     if _neonkit_loan.wire is None:
         _fail_too_late("neon")
     return _neonkit_loan.wire
