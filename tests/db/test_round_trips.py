@@ -3,7 +3,7 @@
 import pytest
 
 from neonkit import Database, create_engine
-from neonkit.db import open_scope
+from neonkit.db import PoolPolicy, open_scope
 from neonkit.local import WireProxy
 from neonkit.testing import TripCounter
 from support.work import ROWS, create, read
@@ -29,6 +29,21 @@ async def test_writes_with_begin(neon: WireProxy) -> None:
         with neon.counting() as counted:
             await create(other)
         assert counted.count == 3
+
+
+@pytest.mark.usefixtures("db")
+async def test_after_another_isolation_level(neon: WireProxy) -> None:
+    """A connection that had another isolation level reads without BEGIN again afterwards."""
+    one = PoolPolicy(size=1, overflow=0)
+    async with Database(create_engine(neon.url, pool=one)) as other:
+        await create(other)
+        async with other.session() as session:
+            await session.connection(execution_options={"isolation_level": "SERIALIZABLE"})
+            await session.rollback()
+        await read(other)
+        with neon.counting() as counted:
+            await read(other)
+        assert counted.count == 1, str(counted)
 
 
 async def test_a_new_connection(db: Database, neon: WireProxy) -> None:

@@ -564,6 +564,10 @@ class Dialect(stock.PGDialect_asyncpg):
         """What `default_transaction_isolation` said at the first connection."""
         return self._facts.isolation
 
+    def reset_isolation_level(self, dbapi_conn: Any) -> None:
+        """Back to the server's default, unnamed: what names a level cannot go without BEGIN."""
+        dbapi_conn.set_isolation_level(None)
+
     def _set_backslash_escapes(self, connection: SyncConnection) -> None:
         # reported by the server at connect: every supported PostgreSQL has it on by default
         self._backslash_escapes = not self._facts.has_standard_strings

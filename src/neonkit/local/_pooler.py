@@ -19,6 +19,7 @@ from neonkit.errors import ConfigurationError
 
 _FIRST_TRACKING = (1, 21)
 _START_SECONDS = 10.0
+_TRIES = 3  # another program may take the port between choosing and binding it
 
 # it is killed when its standard input ends: however this process ends, nothing is left behind
 _KEEPER = """
@@ -75,15 +76,14 @@ class LocalPooler:
                 "there is no PgBouncer 1.21 or newer in PATH: install your system's package "
                 "pgbouncer, from Debian 13 on"
             )
-        dsn = target.replace(host="127.0.0.1", port=_free_port())
         with tempfile.TemporaryDirectory(
             prefix="neonkit-pgbouncer-",
             ignore_cleanup_errors=True,  # the keeper tidies up too
         ) as name:
-            file = _configure(Path(name), target, {"listen_port": dsn.port, **(settings or {})})
-            keeper = await asyncio.to_thread(_launch, program, file, dsn.port)
+            file = _configure(Path(name), target, settings or {})
+            keeper, port = await asyncio.to_thread(_launch, program, file)
             try:
-                yield cls(dsn)
+                yield cls(target.replace(host="127.0.0.1", port=port))
             finally:
                 await asyncio.to_thread(_end, keeper)
 
@@ -120,23 +120,40 @@ def _quoted(text: str, quote: str = "'") -> str:
     return quote + text.replace(quote, 2 * quote) + quote
 
 
-def _launch(program: Path, file: Path, port: int) -> subprocess.Popen[bytes]:
-    with file.with_name("log").open("wb") as log:
-        keeper = subprocess.Popen(  # noqa: S603  # our own script, and a program found by name
+def _launch(program: Path, file: Path) -> tuple[subprocess.Popen[bytes], int]:
+    settings = file.read_text()
+    for is_last in (*(False,) * (_TRIES - 1), True):
+        port = _free_port()
+        file.write_text(f"{settings}listen_port = {port}\n")
+        log = file.with_name("log")
+        keeper = _spawn(program, file, log)
+        if _becomes_ready(keeper, port):
+            return keeper, port
+        _end(keeper)
+        said = log.read_text(errors="replace").strip()
+        if is_last or "in use" not in said:
+            raise ConfigurationError(f"PgBouncer does not start:\n{said}")
+    raise AssertionError("the last try returned or raised")
+
+
+def _spawn(program: Path, file: Path, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(  # noqa: S603  # our own script, and a program found by name
             ["/bin/sh", "-c", _KEEPER, "sh", program, file, file.parent],
             stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
+
+
+def _becomes_ready(keeper: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + _START_SECONDS
-    while not _answers(port):
-        if keeper.poll() is not None or time.monotonic() > deadline:
-            _end(keeper)
-            said = file.with_name("log").read_text(errors="replace")
-            raise ConfigurationError(f"PgBouncer does not start:\n{said.strip()}")
+    while keeper.poll() is None and time.monotonic() < deadline:
+        if _answers(port):
+            return True
         time.sleep(0.005)
-    return keeper
+    return False
 
 
 def _answers(port: int) -> bool:
