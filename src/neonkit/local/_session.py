@@ -66,7 +66,6 @@ class Session:
         self._is_cut = False
         self._half_reply = b""
         self._is_between_messages = True
-        self._is_encrypted = False
         self._packet = b""
 
     @property
@@ -129,7 +128,6 @@ class Session:
         await self._to_client.drain()
         await self._take_trip()
         await self._to_client.start_tls(tls)
-        self._is_encrypted = True
 
     async def _pass_tls(self, packet: bytes) -> bool:
         """Let the server answer; if it has TLS, pass everything on unread until the end."""
@@ -193,7 +191,8 @@ class Session:
 
     def _refusal_of_neon(self) -> str | None:
         has_tls = isinstance(self._door.tls, ssl.SSLContext)
-        is_refused = self._door.is_neon and has_tls and not self._is_encrypted
+        is_encrypted = self._to_client.get_extra_info("ssl_object") is not None
+        is_refused = self._door.is_neon and has_tls and not is_encrypted
         return Refusal.INSECURE if is_refused else None
 
     async def _relay(self, *ways: Coroutine[object, object, None]) -> None:
@@ -208,7 +207,6 @@ class Session:
     async def _hear_client(self, line: Line) -> None:
         framing = Framing()
         while data := await _read(self._client):
-            self._clerk.note_use()
             passed = bytearray()
             for piece in framing.feed(data):
                 if self._is_torn_before(piece):
