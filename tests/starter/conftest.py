@@ -10,7 +10,9 @@ from fastapi import FastAPI
 
 from neonkit import Database
 from neonkit.auth import Principal, issue_access_token
+from neonkit.dsn import Dsn
 from neonkit.testing import LiveServer
+from neonkit.testing._databases import Loan
 from neonkit_starter.posts.models import Post
 from neonkit_starter.users.models import Role, User
 
@@ -50,6 +52,13 @@ class Cast:
         """Fill in ids: `/users/{ada}`, `/posts/{post}`, `/posts/{missing}`."""
         ids = {name: getattr(self, name).id for name in ("ada", "bob", "moderator", "admin")}
         return API + template.format(**ids, post=self.post, missing=2**31 - 1)
+
+
+@pytest.fixture
+def dsn(db: Database, _neonkit_loan: Loan) -> Dsn:  # noqa: ARG001  # asking for it makes the tables
+    """The address of the test's own database; the test is marked `real_commits`."""
+    assert _neonkit_loan.clone is not None
+    return _neonkit_loan.clone
 
 
 @pytest.fixture

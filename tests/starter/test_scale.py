@@ -1,19 +1,16 @@
 """With 10,000 users and 100,000 posts every list answers through an index, and pages cost alike."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from neonkit import Database
 from neonkit.auth import issue_access_token
 from starter.conftest import API
+from support.plans import Node, Sent, buffers, explain, listening
 
 pytestmark = pytest.mark.real_commits
 
@@ -75,14 +72,6 @@ SEARCHES = [
 ]
 
 
-@dataclass
-class Sent:
-    """A statement of a request, with its parameters."""
-
-    statement: str
-    parameters: Any
-
-
 class Library:
     """The filled service."""
 
@@ -91,54 +80,19 @@ class Library:
         self.db = db
         self.headers = headers
 
-    @contextmanager
-    def listening(self) -> Iterator[list[Sent]]:
-        """Collect what is sent to the tables of users and posts."""
-        sent: list[Sent] = []
-
-        def note(_c: object, _k: object, statement: str, parameters: Any, *_: object) -> None:  # noqa: ANN401  # a driver's
-            if "FROM users" in statement or "FROM posts" in statement:
-                sent.append(Sent(statement, parameters))
-
-        event.listen(self.db.engine.sync_engine, "before_cursor_execute", note)
-        try:
-            yield sent
-        finally:
-            event.remove(self.db.engine.sync_engine, "before_cursor_execute", note)
-
     async def ask(self, path: str) -> tuple[dict[str, Any], list[Sent]]:
         """Send a request; its answer, and what it sent."""
-        with self.listening() as sent:
+        with listening(self.db) as sent:
             answer = await self.client.get(API + path, headers=self.headers)
         assert answer.status_code == 200, answer.text
         assert sent
         body: dict[str, Any] = answer.json()
         return body, sent
 
-    async def explain(self, sent: Sent) -> list[dict[str, Any]]:
-        """The nodes of a statement's plan, as it was executed."""
-        async with self.db.engine.connect() as connection:
-            found = await connection.exec_driver_sql(
-                f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sent.statement}", sent.parameters
-            )
-            plan = found.scalar_one()
-        [whole] = json.loads(plan) if isinstance(plan, str) else plan
-        return list(_nodes(whole["Plan"]))
 
-
-def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield node
-    for child in node.get("Plans", []):
-        yield from _nodes(child)
-
-
-def _discarded(node: dict[str, Any]) -> int:
+def _discarded(node: Node) -> int:
     keys = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
     return int(sum(node.get(key, 0) for key in keys) * node["Actual Loops"])
-
-
-def _buffers(nodes: list[dict[str, Any]]) -> int:
-    return int(nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"])
 
 
 @pytest.fixture
@@ -162,7 +116,7 @@ async def test_lists_searches_and_pages_at_scale(library: Library) -> None:
         if path.startswith("/posts?q=") and "nothing" not in path:
             assert body["items"], path
         for each in sent:
-            nodes = await library.explain(each)
+            nodes = await explain(library.db, each)
             faults += [(path, node["Relation Name"]) for node in nodes if _scans(node)]
             faults += [
                 (path, node["Node Type"], _discarded(node))
@@ -177,14 +131,14 @@ async def test_lists_searches_and_pages_at_scale(library: Library) -> None:
         for number in range(1, 1001):
             body, sent = await library.ask(path + cursor)
             if number in {1, 2, 1000}:
-                found = [_buffers(await library.explain(each)) for each in sent]
+                found = [buffers(await explain(library.db, each)) for each in sent]
                 costs.setdefault(path, []).append(sum(found))
             cursor = f"&cursor={body['next_cursor']}"
     for path, (first, second, last) in costs.items():
         assert last <= max(first, second) * 1.5 + 4, (path, costs)
 
 
-def _scans(node: dict[str, Any]) -> bool:
+def _scans(node: Node) -> bool:
     return node["Node Type"] == "Seq Scan" and node["Relation Name"] in ROWS
 
 
