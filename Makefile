@@ -7,6 +7,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-anno
 .PHONY: run test lint types suite lock clean
 
 run: .venv/run
+	@echo 'Demo data $(BIN)/python -m neonkit_starter.demo_data --users 10000 --posts 100000'
 	@$(BIN)/python -m neonkit dev
 
 test: lint types suite

@@ -1,6 +1,7 @@
 """Demo data: plausible, repeatable, and all or nothing."""
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 from rich.progress import Progress
 from sqlalchemy import func, text
 from sqlmodel import col, select
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from neonkit import Database
@@ -27,6 +29,7 @@ from neonkit_starter.users.models import User
 from neonkit_starter.users.schemas import UserCreate
 from starter.conftest import API
 
+ROOT = Path(__file__).parents[2]
 DAY = date(2026, 11, 1)
 PLAN = Plan(users=200, posts=2000, seed=1, until=DAY)
 QUIET = Progress(disable=True)
@@ -144,17 +147,18 @@ async def test_a_filled_service_serves(dsn: Dsn, db: Database, client: AsyncClie
 
 @pytest.mark.real_commits
 async def test_the_planner_knows_the_rows(dsn: Dsn, db: Database) -> None:
-    """Statistics are there, and pages are known to be visible: all but those that were busy."""
+    """Both tables have been vacuumed and analysed, and are known to have their rows."""
     await fill(dsn, PLAN, QUIET)
 
     async with db.engine.connect() as connection:
         known = await connection.execute(
             text(
-                "SELECT relname, reltuples::int, relallvisible > relpages / 2 FROM pg_class "
-                "WHERE relname IN ('users', 'posts') ORDER BY relname"
+                "SELECT c.relname, reltuples::int, vacuum_count, analyze_count FROM pg_class c "
+                "JOIN pg_stat_user_tables ON relid = c.oid "
+                "WHERE relid IN ('users'::regclass, 'posts'::regclass) ORDER BY 1"
             )
         )
-        assert known.all() == [("posts", PLAN.posts, True), ("users", PLAN.users, True)]
+        assert known.all() == [("posts", PLAN.posts, 1, 1), ("users", PLAN.users, 1, 1)]
 
 
 @pytest.mark.real_commits
@@ -275,13 +279,14 @@ def test_production_is_refused(tmp_path: Path) -> None:
     assert "set ENVIRONMENT=development" in done.stderr
 
 
-def test_a_database_that_is_away_is_one_line(tmp_path: Path) -> None:
-    """Exit code 1, and what cannot be reached; no password, no traceback."""
-    url = "postgresql://u:hunter2@127.0.0.1:1/db?sslmode=disable"
-    done = _run(tmp_path, NEON_DATABASE_URL=url)
+@pytest.mark.real_commits
+async def test_a_database_that_does_not_let_us_in_is_one_line(dsn: Dsn, tmp_path: Path) -> None:
+    """Exit code 1, and what the database said; no password, no traceback."""
+    wrong = dsn.replace(password="hunter2")
+    done = _run(tmp_path, NEON_DATABASE_URL=wrong.for_libpq())
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "127.0.0.1" in done.stderr
+    assert "password authentication failed" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "hunter2" not in done.stderr
 
@@ -309,3 +314,21 @@ async def test_the_rows_are_the_plans(dsn: Dsn, db: Database) -> None:
     posts = [(number, *row) for number, row in enumerate(_posts(PLAN), 1)]
 
     assert await _rows(db) == [*users, *posts]
+
+
+@pytest.mark.parametrize("page", ["Makefile", "README.md", "docs/how-to/fill-with-demo-data.md"])
+def test_the_command_that_is_shown_is_one(page: str) -> None:
+    """What `make run` prints, and what the documentation says, can be typed."""
+    shown = re.findall(r"-m neonkit_starter\.demo_data([-\w ]*)", (ROOT / page).read_text())
+
+    assert shown
+    for arguments in shown:
+        context = get_command(commands).make_context("demo_data", arguments.split())
+        assert (context.params["users"], context.params["posts"]) == (10_000, 100_000)
+
+
+def test_the_page_shows_who_signs_in() -> None:
+    """The how-to names the user whom its command makes first."""
+    page = (ROOT / "docs/how-to/fill-with-demo-data.md").read_text()
+
+    assert f"\nSign in as {PLAN.example}, password: {PASSWORD}\n" in page
