@@ -119,6 +119,7 @@ async def measure(dsn: Dsn, posts: int, others: Sequence[str] = ()) -> Costs:
             "first page": "",
             "deep page": f"?cursor={await _half_way(client, posts)}",
             "estimated total": "?total=estimated",
+            "search, estimated total": f"?q={WORD}&total=estimated",
             **{other: other for other in others},
         }
         return {
