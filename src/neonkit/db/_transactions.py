@@ -11,7 +11,18 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
-from sqlalchemy import ColumnElement, CursorResult, Executable, Result
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Delete,
+    Executable,
+    FrozenResult,
+    Result,
+    Select,
+    Update,
+    select,
+    true,
+)
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -31,7 +42,7 @@ from neonkit.db._keys import (
 from neonkit.db._scope import current_scope
 from neonkit.db._sessions import leave_commit_to_us, send_whole
 from neonkit.db._sqlstates import FaultKind
-from neonkit.db._whole import names_of, parameters_of, whole_of
+from neonkit.db._whole import parameters_of, whole_of
 from neonkit.errors import ConditionFailedError, IdempotencyInProgressError, ProblemError
 
 Answer = TypeVar("Answer")
@@ -145,29 +156,63 @@ async def execute_once(lend: Lend, once: Once) -> Result[Any]:
         ConditionFailedError: the condition did not hold; nothing happened.
     """
     if once.key is None and once.condition is None:
-        return await _execute_alone(lend, once.statement, once.parameters)
+        return _opened(await _execute_alone(lend, once.statement, once.parameters))
+    if once.key is None and isinstance(once.statement, Select | Update | Delete):
+        return await _execute_where(lend, once, once.statement)
     whole = whole_of(once.statement, is_keyed=once.key is not None, condition=once.condition)
     if whole is None:
         return await _execute_apart(lend, once)
-    names = names_of(whole)
-    taking = parameters_of(once.key, names, once.patience) if once.key else {}
+    taking = parameters_of(once.key, whole.names, once.patience) if once.key else {}
     try:
-        result = await _execute_alone(lend, whole, {**once.parameters, **taking})
+        done = await _execute_alone(lend, whole.statement, {**once.parameters, **taking})
     except DBAPIError as error:
         return await _settle(lend, once, error)
-    return _result(names, [tuple(row)[1:-1] for row in result if row[0]])
+    return _result(whole.names, whole.rows_of(_opened(done)))
+
+
+async def _execute_where(
+    lend: Lend, once: Once, statement: Select[*tuple[Any, ...]] | Update | Delete
+) -> Result[Any]:
+    """Execute under a condition; where no row says whether it held, ask.
+
+    A SELECT tells it in a column more, since an aggregate has a row whatever its WHERE says.
+    """
+    condition = true() if once.condition is None else once.condition
+    if not isinstance(statement, Select):
+        done = await _execute_alone(lend, statement.where(condition), once.parameters)
+        if not _is_empty(done) or await _holds(lend, condition):
+            return _opened(done)
+        raise ConditionFailedError
+    telling = statement.add_columns(condition.label("neonkit_holds"))
+    told = _opened(await _execute_alone(lend, telling, once.parameters)).freeze()
+    row = told().first()
+    if not (row[-1] if row is not None else await _holds(lend, condition)):
+        raise ConditionFailedError
+    return told().columns(*range(len(told().keys()) - 1))
+
+
+async def _holds(lend: Lend, condition: ColumnElement[bool]) -> bool:
+    return bool(_opened(await _execute_alone(lend, select(condition), {})).scalar())
 
 
 async def _execute_alone(
     lend: Lend, statement: Executable, parameters: Mapping[str, Any]
-) -> Result[Any]:
+) -> "FrozenResult[Any] | CursorResult[Any]":
     async with lend() as session:
         connection = await session.connection()
         send_whole(session)
         result = await connection.execute(statement, parameters)
-        whole = result.freeze()() if result.returns_rows else result
+        done = result.freeze() if result.returns_rows else result
         await session.commit()
-        return whole
+        return done
+
+
+def _opened(done: "FrozenResult[Any] | CursorResult[Any]") -> Result[Any]:
+    return done() if isinstance(done, FrozenResult) else done
+
+
+def _is_empty(done: "FrozenResult[Any] | CursorResult[Any]") -> bool:
+    return not (done.data if isinstance(done, FrozenResult) else done.rowcount)
 
 
 async def _settle(lend: Lend, once: Once, error: DBAPIError) -> Result[Any]:

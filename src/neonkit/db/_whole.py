@@ -1,10 +1,10 @@
 """One statement that carries its key, its condition, its effect and its answer."""
 
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import (
     CTE,
@@ -22,6 +22,7 @@ from sqlalchemy import (
     Interval,
     LargeBinary,
     Numeric,
+    Result,
     Select,
     String,
     Time,
@@ -41,8 +42,6 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 from neonkit.db._keys import DROP_OLD, Key
-
-Whole: TypeAlias = Select[*tuple[Any, ...]]
 
 _IS_THERE = "neonkit_is_there"
 _MOST_SHAPES = 512
@@ -66,6 +65,11 @@ _OLD = (
     )
     .columns(column("nothing"))
     .cte("neonkit_old")
+)
+_ROWS = (
+    text(f"SELECT true AS {_IS_THERE}, * FROM neonkit_effect")  # noqa: S608  # our own names
+    .columns(column(_IS_THERE))
+    .subquery("neonkit_rows")
 )
 _KEEP = """
 INSERT INTO neonkit.keys AS keys (scope, key, fingerprint, answer, expires_at)
@@ -94,6 +98,23 @@ _SQLMODELS = (AutoString, UTCDateTime)  # what they change, `read_value` gives a
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy annotates no constructor
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A statement with a key, a condition or both around it.
+
+    Attributes:
+        statement: gives a column that says whether there is a row at all, then the row.
+        names: of the columns of the statement inside.
+    """
+
+    statement: Select[*tuple[Any, ...]]
+    names: list[str]
+
+    def rows_of(self, result: Result[Any]) -> list[tuple[Any, ...]]:
+        """The rows that the statement inside has given."""
+        return [tuple(row[1:-1]) for row in result if row[0]]
+
+
 def whole_of(
     statement: Executable, *, is_keyed: bool, condition: ColumnElement[bool] | None
 ) -> Whole | None:
@@ -110,33 +131,43 @@ def whole_of(
     if not isinstance(statement, Insert | Update | Delete | Select):
         return None
     columns = list(statement.exported_columns)
-    names = [each.key or "" for each in columns]
+    names = tuple(each.key or "" for each in columns)
     if not names or len(set(names)) < len(names):
         return None
     if any(isinstance(name, _anonymous_label) for name in names):
         return None
-    kept = _kept(tuple(names), tuple(each.type for each in columns)) if is_keyed else None
+    types = tuple(each.type for each in columns)
+    kept = _kept(names, types) if is_keyed else None
     if is_keyed and kept is None:
         return None
+    before = [_TURN, _OLD] if is_keyed else []
+    if condition is not None:
+        before.append(select(condition.label("holds")).cte("neonkit_condition"))
+    shown = _shown(names, types, is_keyed=is_keyed, has_condition=condition is not None)
+    # the first step is what the rows are joined to, so it runs first
+    whole = select(*shown).select_from(before[0].outerjoin(_ROWS, true()))
     effect = statement.cte("neonkit_effect")
-    around = list(_before(condition, is_keyed=is_keyed))
-    rows = select(true().label(_IS_THERE), *effect.c).subquery("neonkit_rows")
-    checks = ([_IS_KEPT] if is_keyed else []) + ([] if condition is None else [_HOLDS])
-    verdict: ColumnElement[int] = literal_column(f"1 / ({' * '.join(checks)})")
-    return (
-        select(*rows.c, verdict.label("neonkit_verdict"))
-        .select_from(around[0].outerjoin(rows, true()))
-        .add_cte(*around, effect, *([] if kept is None else [kept]))
+    return Whole(
+        whole.add_cte(*before, effect, *([] if kept is None else [kept])),
+        [str(name) for name in names],
     )
 
 
-def _before(condition: ColumnElement[bool] | None, *, is_keyed: bool) -> Iterator[CTE]:
-    """What comes before the effect; its first is what the rows are joined to, so it runs first."""
-    if is_keyed:
-        yield _TURN
-        yield _OLD
-    if condition is not None:
-        yield select(condition.label("holds")).cte("neonkit_condition")
+@lru_cache(_MOST_SHAPES)
+def _shown(
+    names: tuple[str, ...],
+    types: tuple[TypeEngine[Any], ...],
+    *,
+    is_keyed: bool,
+    has_condition: bool,
+) -> list[ColumnElement[Any]]:
+    checks = ([_IS_KEPT] if is_keyed else []) + ([_HOLDS] if has_condition else [])
+    rows = (
+        literal_column(f"neonkit_rows.{_quoted(name)}", kind).label(name)
+        for name, kind in zip(names, types, strict=True)
+    )
+    verdict: ColumnElement[int] = literal_column(f"1 / ({' * '.join(checks)})")
+    return [literal_column(_IS_THERE), *rows, verdict.label("neonkit_verdict")]
 
 
 def parameters_of(key: Key, names: list[str], patience: float) -> dict[str, Any]:
@@ -156,11 +187,6 @@ def parameters_of(key: Key, names: list[str], patience: float) -> dict[str, Any]
         "neonkit_names": json.dumps(names),
         "neonkit_lifetime": None if key.lifetime is None else timedelta(seconds=key.lifetime),
     }
-
-
-def names_of(whole: Whole) -> list[str]:
-    """The names of the statement's own columns."""
-    return [str(each.key) for each in whole.selected_columns][1:-1]
 
 
 @lru_cache(_MOST_SHAPES)

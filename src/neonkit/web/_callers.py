@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
-from sqlalchemy import ColumnElement, Enum, exists, literal, select
+from sqlalchemy import ColumnElement, Enum
 from sqlalchemy.types import TypeEngine
 from starlette.requests import HTTPConnection
 
@@ -100,10 +100,11 @@ class Caller:
         raise ConfigurationError(_NEVER_EQUAL)
 
     def _acting(self, who: Principal) -> ActingPrincipal:
-        known = self._find(self._token.subject).subquery("neonkit_caller")
-        identity, role, is_active = known.columns
-        same = (identity == who.id, role == _as_kept(who.role, role.type), is_active)
-        return ActingPrincipal(who.id, who.role, exists(select(literal(1)).where(*same)))
+        known = self._find(self._token.subject)
+        identity, role, is_active = known.selected_columns
+        same = known.where(identity == who.id, role == _as_kept(who.role, role.type), is_active)
+        # of itself, whatever statement it stands in: that may read the same table
+        return ActingPrincipal(who.id, who.role, same.correlate(None).exists())
 
 
 def _as_kept(role: str, kind: TypeEngine[Any]) -> object:
