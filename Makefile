@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
   --no-emit-index-url pyproject.toml
 
-.PHONY: run test lint types suite lock clean
+.PHONY: run test lint types suite bench lock clean
 
 run: .venv/run
 	@echo 'Demo data $(BIN)/python -m neonkit_starter.demo_data --users 10000 --posts 100000'
@@ -23,6 +23,9 @@ types: .venv/dev
 
 suite: .venv/dev
 	$(BIN)/python -m pytest -n 2
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks.bench $(BENCH)
 
 lock: .venv/dev
 	$(BIN)/python -m pip install --quiet uv

@@ -1,0 +1,1 @@
+"""The apps beside the starter: the same requests, the same answers."""
