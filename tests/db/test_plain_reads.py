@@ -1,19 +1,16 @@
 """Plain reads go without BEGIN; everything else begins a transaction first."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 
-import asyncpg
 import pytest
-from asyncpg.connection import LoggedQuery
-from sqlalchemy import event, func, insert, literal, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import func, insert, literal, text
 from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, TableModel, create_engine
 from neonkit.db._asyncpg import Dialect
 from neonkit.errors import ReadOnlySessionError
+from support.sent import collecting
 
 Work = Callable[[AsyncSession], Awaitable[object]]
 
@@ -27,47 +24,10 @@ class Rack(TableModel, table=True):
     label: str = Field(max_length=50)
 
 
-@contextmanager
-def _logging(engine: AsyncEngine) -> Iterator[list[str]]:
-    """Collect the first word of all that is sent: what SQLAlchemy executes, and what it begins."""
-    words: list[str] = []
-
-    def note(query: LoggedQuery) -> None:
-        words.append(query.query.split()[0])
-
-    def listen(connection: asyncpg.Connection, *_: object) -> None:
-        connection.add_query_logger(note)
-
-    def forget(connection: asyncpg.Connection, _record: object) -> None:
-        connection.remove_query_logger(note)
-
-    def execute(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        words.append(statement.split(maxsplit=1)[0])
-
-    hooks = (
-        (
-            engine.sync_engine.pool,
-            "checkout",
-            lambda adapted, *_: listen(adapted.driver_connection),
-        ),
-        (
-            engine.sync_engine.pool,
-            "checkin",
-            lambda adapted, _: forget(adapted.driver_connection, _),
-        ),
-        (engine.sync_engine, "after_cursor_execute", execute),
-    )
-    for hook in hooks:
-        event.listen(*hook)
-    yield words
-    for hook in hooks:
-        event.remove(*hook)
-
-
 @pytest.fixture
 def sent(db: Database) -> Iterator[list[str]]:
     """What the test's database is sent."""
-    with _logging(db.engine) as words:
+    with collecting(db.engine) as words:
         yield words
 
 
@@ -171,7 +131,7 @@ async def test_where_statements_share_a_snapshot_all_reads_are_in_a_transaction(
     assert isinstance(dialect, Dialect)
 
     async with Database(create_engine(dialect.connector.dsn)) as other:
-        with _logging(other.engine) as sent:
+        with collecting(other.engine) as sent:
             async with other.session() as session:
                 await _read_twice(session)
 

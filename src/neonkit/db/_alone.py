@@ -6,7 +6,16 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy
-from sqlalchemy import Column, Connection, Engine, ForeignKeyConstraint, Table
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Connection,
+    Constraint,
+    Engine,
+    Enum,
+    ForeignKeyConstraint,
+    Table,
+)
 from sqlalchemy import inspect as inspected
 from sqlalchemy.orm import (
     InstanceState,
@@ -17,7 +26,7 @@ from sqlalchemy.orm import (
     Session,
     SessionTransactionOrigin,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeEngine
 
 from neonkit.db._asyncpg import adapted_of
 from neonkit.db._ledger import starts_of
@@ -25,9 +34,12 @@ from neonkit.db._listeners import has_others
 
 _TESTED = re.compile(r"2\.1\.")
 _KNOWN_TYPES = ("neonkit.", "sqlalchemy.", "sqlmodel.")
-_OURS = {"after_begin": 1}  # the listener of `_sessions`, on every session that is lent
+_OURS = {"after_begin": 1, "after_transaction_end": 1}  # those of `_sessions`, on every session
 _SESSION_EVENTS = (
+    "before_commit",
     "after_begin",
+    "after_transaction_create",
+    "after_transaction_end",
     "after_flush",
     "after_flush_postexec",
     "pending_to_persistent",
@@ -41,6 +53,7 @@ _ENGINE_EVENTS = (
     "after_execute",
     "commit",
 )
+_INSTANCE_EVENTS = ("refresh_flush", "expire")
 _ROW_EVENTS = (
     "before_insert",
     "after_insert",
@@ -89,6 +102,8 @@ def _why_not_now(session: Session) -> str | None:
         adapted = adapted_of(connection)
         if adapted is None or not adapted.is_in_the_open:
             return "something was written, locked or set before"
+        if connection._has_events:  # noqa: SLF001  # no public name says it
+            return "somebody listens to the connection"
     return None
 
 
@@ -99,6 +114,8 @@ def why_not_on(bind: Engine | Connection) -> str | None:
     for name in _ENGINE_EVENTS:
         if has_others(bind, name):
             return f"somebody listens to the engine's {name}"
+    if _heard(bind.dialect, "do_execute"):
+        return "somebody listens to the engine's do_execute"
     return None
 
 
@@ -115,15 +132,22 @@ def _judge_table(mapper: Mapper[Any]) -> str | None:
     table = mapper.local_table
     if len(mapper.tables) != 1 or not isinstance(table, Table):
         return "its mapper has several tables"
+    if set(mapper.primary_key) != set(table.primary_key):
+        return "its key is not the table's own"
     if not table.implicit_returning:
         return "its table returns nothing, and takes a statement more for it"
-    for column in table.columns:
-        if _is_computed_apart(column):
-            return f"the default of {column.name} may be a statement of its own"
-        if _is_returned(column) and _has_processor(column):
-            return f"the type of {column.name} handles what comes back"
-    if any(getattr(each, "deferrable", None) for each in _constraints_around(table)):
+    if table.info.get("volatile"):
+        return "its table says that it is volatile"
+    if any(_may_be_deferred(each) for each in _constraints_around(table)):
         return "a constraint is deferrable"
+    return next(filter(None, map(_judge_column, table.columns)), None)
+
+
+def _judge_column(column: Column[Any]) -> str | None:
+    if _is_computed_apart(column):
+        return f"the default of {column.name} may be a statement of its own"
+    if _is_returned(column) and _may_refuse(column.type):
+        return f"the type of {column.name} handles what comes back"
     return None
 
 
@@ -144,12 +168,18 @@ def _is_returned(column: Column[Any]) -> bool:
     )
 
 
-def _has_processor(column: Column[Any]) -> bool:
-    kind = column.type
-    return isinstance(kind, TypeDecorator) and not type(kind).__module__.startswith(_KNOWN_TYPES)
+def _may_refuse(kind: TypeEngine[Any]) -> bool:
+    """Whether reading a value of this type may raise, or run what users wrote."""
+    if isinstance(kind, ARRAY):
+        return _may_refuse(kind.item_type)
+    return isinstance(kind, Enum) or not type(kind).__module__.startswith(_KNOWN_TYPES)
 
 
-def _constraints_around(table: Table) -> Iterator[object]:
+def _may_be_deferred(constraint: Constraint) -> bool:
+    return bool(constraint.deferrable) or (constraint.initially or "").upper() == "DEFERRED"
+
+
+def _constraints_around(table: Table) -> Iterator[Constraint]:
     """The table's constraints, and those of others that refer to it."""
     yield from table.constraints
     for other in table.metadata.tables.values():
@@ -162,14 +192,33 @@ def _why_not_related(session: Session, state: InstanceState[Any]) -> str | None:
     mapper, instance = state.mapper, state.obj()
     if mapper._is_orphan(state):  # noqa: SLF001  # what the flush asks
         return "it has lost its parent"
-    keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
-    if instance in session.dirty and any(_has_changed(state, key) for key in keys):
-        return "its primary key changed"
+    if instance in session.dirty:
+        if any(_has_changed(state, key) for key in _keys_of(mapper)):
+            return "its key, or what others know it by, changed"
+        if mapper.base_mapper.eager_defaults is True and any(map(_is_returned, _unloaded(state))):
+            return "a value of the server's would be read back"
     is_deleted = instance in session.deleted
     for relation in mapper.relationships:
         if not relation.viewonly and (why := _why_not_relation(state, relation, is_deleted)):
             return f"{why}: {relation.key}"
     return None
+
+
+def _keys_of(mapper: Mapper[Any]) -> set[str]:
+    """The attributes that other rows repeat."""
+    watching = [each.prop for each in mapper._dependency_processors]  # noqa: SLF001  # the flush's
+    columns = set(mapper.primary_key)
+    for relation in (*mapper.relationships, *watching):
+        columns.update(known for known, _ in relation.synchronize_pairs or ())
+    table = mapper.local_table
+    return {mapper.get_property_by_column(each).key for each in columns if each.table is table}
+
+
+def _unloaded(state: InstanceState[Any]) -> Iterator[Column[Any]]:
+    columns = state.mapper.columns
+    for key in state.unloaded:
+        if isinstance(column := columns.get(key), Column):
+            yield column
 
 
 def _why_not_relation(
@@ -195,7 +244,7 @@ def _why_not_heard(session: Session, mapper: Mapper[Any]) -> str | None:
     listeners: tuple[tuple[Callable[[str], int], tuple[str, ...]], ...] = (
         (lambda name: _heard(session, name) - _OURS.get(name, 0), _SESSION_EVENTS),
         (lambda name: _heard(mapper, name), _ROW_EVENTS),
-        (lambda name: _heard(mapper.class_manager, name), ("refresh_flush",)),
+        (lambda name: _heard(mapper.class_manager, name), _INSTANCE_EVENTS),
     )
     for count, names in listeners:
         for name in names:

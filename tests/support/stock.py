@@ -1,0 +1,60 @@
+"""SQLModel's own session on SQLAlchemy's own asyncpg engine: what ours is held against."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from neonkit import Database
+from neonkit.db._asyncpg import Dialect
+
+
+@asynccontextmanager
+async def stock_engine(like: Database) -> AsyncIterator[AsyncEngine]:
+    """An engine of SQLAlchemy's for the database that `like` has."""
+    dialect = like.engine.dialect
+    assert isinstance(dialect, Dialect)
+    arguments = dialect.connector.dsn.for_asyncpg()
+
+    async def connect() -> asyncpg.Connection:
+        return await asyncpg.connect(**arguments)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def stock_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """Sessions as SQLModel's documentation makes them."""
+    return async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
+
+
+async def run_script(engine: AsyncEngine, script: str) -> None:
+    """Run several statements in one trip and one transaction."""
+    async with engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, asyncpg.Connection)
+        await driver.execute(script, timeout=10)
+
+
+def kind_of(error: Exception) -> tuple[str, str | None]:
+    """An error's class and, where PostgreSQL raised it, its SQLSTATE."""
+    state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    return type(error).__name__, state
+
+
+@contextmanager
+def listening(target: Any, name: str, listener: Any) -> Iterator[None]:  # noqa: ANN401  # SQLAlchemy's
+    """Listen to an event for the block."""
+    event.listen(target, name, listener)
+    try:
+        yield
+    finally:
+        event.remove(target, name, listener)
