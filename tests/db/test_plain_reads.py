@@ -63,6 +63,23 @@ async def _write(session: AsyncSession) -> None:
     await _read(session)
 
 
+async def _write_many(session: AsyncSession) -> None:
+    await _read(session)
+    connection = await session.connection()
+    await connection.execute(insert(Rack), [{"label": "a"}, {"label": "b"}])
+    await session.rollback()
+
+
+async def _write_as_it_stands(session: AsyncSession) -> None:
+    await _read(session)
+    connection = await session.connection()
+    as_it_stands = {"no_parameters": True}
+    await connection.exec_driver_sql(
+        "INSERT INTO rack (label) VALUES ('a')", execution_options=as_it_stands
+    )
+    await session.rollback()
+
+
 async def _foreign_function(session: AsyncSession) -> None:
     await session.exec(select(func.pg_backend_pid()))
 
@@ -85,6 +102,8 @@ async def _serializable(session: AsyncSession) -> None:
         (_begin, ["BEGIN", "SELECT", "COMMIT"]),
         (_savepoint, ["BEGIN", "SAVEPOINT", "SELECT", "RELEASE", "COMMIT"]),
         (_write, ["SELECT", "BEGIN", "INSERT", "SELECT", "COMMIT", "SELECT"]),
+        (_write_many, ["SELECT", "BEGIN", "INSERT", "INSERT", "ROLLBACK"]),
+        (_write_as_it_stands, ["SELECT", "BEGIN", "INSERT", "ROLLBACK"]),
         (_foreign_function, ["BEGIN", "SELECT", "ROLLBACK"]),
         (_text, ["BEGIN", "SELECT", "ROLLBACK"]),
         (_serializable, ["BEGIN", "SELECT", "ROLLBACK"]),

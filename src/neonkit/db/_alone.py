@@ -159,13 +159,17 @@ def _is_computed_apart(column: Column[Any]) -> bool:
 
 
 def _is_returned(column: Column[Any]) -> bool:
-    expressions = (column.default, column.onupdate)
-    return (
-        column.primary_key
-        or column.server_default is not None
-        or column.server_onupdate is not None
-        or any(each is not None and each.is_clause_element for each in expressions)
-    )
+    return column.primary_key or _is_made_on_insert(column) or _is_made_on_update(column)
+
+
+def _is_made_on_insert(column: Column[Any]) -> bool:
+    is_expression = column.default is not None and column.default.is_clause_element
+    return is_expression or column.server_default is not None
+
+
+def _is_made_on_update(column: Column[Any]) -> bool:
+    is_expression = column.onupdate is not None and column.onupdate.is_clause_element
+    return is_expression or column.server_onupdate is not None
 
 
 def _may_refuse(kind: TypeEngine[Any]) -> bool:
@@ -192,12 +196,11 @@ def _why_not_related(session: Session, state: InstanceState[Any]) -> str | None:
     mapper, instance = state.mapper, state.obj()
     if mapper._is_orphan(state):  # noqa: SLF001  # what the flush asks
         return "it has lost its parent"
-    if instance in session.dirty:
-        if any(_has_changed(state, key) for key in _keys_of(mapper)):
-            return "its key, or what others know it by, changed"
-        if mapper.base_mapper.eager_defaults is True and any(map(_is_returned, _unloaded(state))):
-            return "a value of the server's would be read back"
     is_deleted = instance in session.deleted
+    if instance in session.dirty and any(_has_changed(state, key) for key in _keys_of(mapper)):
+        return "its key, or what others know it by, changed"
+    if mapper.base_mapper.eager_defaults is True and not is_deleted and _is_read_back(state):
+        return "a value of the server's would be read back"
     for relation in mapper.relationships:
         if not relation.viewonly and (why := _why_not_relation(state, relation, is_deleted)):
             return f"{why}: {relation.key}"
@@ -214,11 +217,13 @@ def _keys_of(mapper: Mapper[Any]) -> set[str]:
     return {mapper.get_property_by_column(each).key for each in columns if each.table is table}
 
 
-def _unloaded(state: InstanceState[Any]) -> Iterator[Column[Any]]:
-    columns = state.mapper.columns
-    for key in state.unloaded:
-        if isinstance(column := columns.get(key), Column):
-            yield column
+def _is_read_back(state: InstanceState[Any]) -> bool:
+    """Whether the flush asks for what the server makes, since this statement does not return it."""
+    returned, made = _is_made_on_insert, _is_made_on_update
+    if state.key:
+        returned, made = made, returned
+    columns = map(state.mapper.columns.get, state.unloaded)
+    return any(isinstance(each, Column) and made(each) and not returned(each) for each in columns)
 
 
 def _why_not_relation(

@@ -309,7 +309,7 @@ class AdaptedCursor(stock.AsyncAdapt_asyncpg_cursor):
                 raise OutcomeUnknownError from error
             raise
         finally:
-            connection.is_alone = False
+            connection.is_alone = connection.is_plain = False  # true of this statement alone
             self.trips = connection.trips - before
         if connection.prepared is not None:
             self.command_tag = connection.prepared.get_statusmsg()

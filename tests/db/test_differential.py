@@ -1,0 +1,150 @@
+"""Random session programs come to the same on our sessions as on stock ones.
+
+`PROGRAMS=10000 python -m pytest tests/db/test_differential.py -n 2` is the long form.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.orm import Session
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from neonkit import Database, create_engine
+from neonkit.db import TimeoutPolicy, _sessions, listen
+from neonkit.db._asyncpg import adapted_of
+from neonkit.db._sessions import session_factory
+from neonkit.testing._databases import Databases
+from support.programs import EMPTY, TABLES, Program, play, programs
+from support.stock import run_script, stock_engine, stock_sessions
+
+IS_LONG = "PROGRAMS" in os.environ
+PROGRAMS = int(os.environ.get("PROGRAMS", "600"))
+PARTS = 4 if IS_LONG else 1  # the short form has the same programs in each run
+RANDOM = settings(
+    derandomize=not IS_LONG,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+TRIES = 6
+LOCK_SECONDS = 0.02  # each wait is for the program's other session, and in vain
+
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+
+
+@dataclass
+class Stage:
+    """Where programs are played.
+
+    Attributes:
+        played: how many were.
+        lone: how many of them sent a write that committed as itself.
+        lone_writes: how many such writes there were.
+    """
+
+    stock: AsyncEngine
+    ours: AsyncEngine
+    played: int = 0
+    lone: int = 0
+    lone_writes: int = 0
+
+    async def on_stock(self, program: Program) -> object:
+        """What a program comes to on stock sessions."""
+        return await self._play(stock_sessions(self.stock), program)
+
+    async def on_ours(self, program: Program) -> object:
+        """What it comes to on ours."""
+        before = self.lone_writes
+        outcome = await self._play(session_factory(self.ours, lone_writes=True), program)
+        self.played += 1
+        self.lone += self.lone_writes > before
+        return outcome
+
+    async def _play(self, sessions: async_sessionmaker[AsyncSession], program: Program) -> object:
+        await run_script(self.stock, EMPTY)
+        story = await play(sessions, program)
+        async with self.stock.connect() as connection:
+            rows = {
+                table.name: sorted(
+                    map(repr, await connection.exec_driver_sql(f"SELECT * FROM {table.name}"))
+                )
+                for table in TABLES
+            }
+        return story, rows
+
+    def note(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        """Count the writes that go alone."""
+        adapted = adapted_of(connection)
+        if adapted is not None and adapted.is_alone and not statement.startswith("SELECT"):
+            self.lone_writes += 1
+
+    async def on_both(self, program: Program) -> tuple[object, object]:
+        """What a program comes to on ours, and on stock sessions: the same, if it ever is.
+
+        In which order SQLAlchemy writes rows of unrelated tables is chance: where one of them is
+        refused, so is what was written before. So both have several tries.
+        """
+        outcomes = await self.on_ours(program), await self.on_stock(program)
+        for _ in range(TRIES):
+            if outcomes[0] == outcomes[1]:
+                break
+            outcomes = await self.on_ours(program), await self.on_stock(program)
+        return outcomes
+
+
+@pytest.fixture(scope="module")
+async def stage(_neonkit_databases: Databases) -> AsyncIterator[Stage]:
+    """A database of its own, and an engine of each kind."""
+    async with _neonkit_databases.clone() as loan:
+        assert loan.clone is not None
+        waiting = f"{int(LOCK_SECONDS * 1000)}ms"
+        like = loan.clone.with_options({"lock_timeout": waiting})
+        timeouts = TimeoutPolicy(lock=LOCK_SECONDS)
+        async with (
+            Database(create_engine(loan.clone, timeouts=timeouts)) as ours,
+            stock_engine(Database(create_engine(like))) as stock,
+        ):
+            stage = Stage(stock, ours.engine)
+            listen(ours.engine.sync_engine, "before_cursor_execute", stage.note)
+            yield stage
+    print(f"{stage.played} programs, {stage.lone} with lone writes")  # noqa: T201  # for -s and -rP
+    assert stage.lone >= stage.played / 5
+
+
+@pytest.fixture
+def counting_rule(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The rule that everybody thinks of first: what changes one object is one statement."""
+
+    def count(session: Session) -> str | None:
+        changed = len(session.new) + len(session.dirty) + len(session.deleted)
+        return None if changed == 1 else "not one object"
+
+    monkeypatch.setattr(_sessions, "why_not_alone", count)
+    before = stage.played, stage.lone
+    yield
+    stage.played, stage.lone = before
+
+
+@pytest.mark.usefixtures("counting_rule")
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="it commits by halves")
+@settings(RANDOM, max_examples=2000, phases=[Phase.generate])
+@given(program=programs)
+async def test_a_rule_that_only_counts_is_found_out(stage: Stage, program: Program) -> None:
+    """Programs as random as the others' see the difference."""
+    ours, stock = await stage.on_both(program)
+    assert ours == stock
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@settings(RANDOM, max_examples=PROGRAMS // PARTS)
+@given(program=programs)
+async def test_the_same_as_a_stock_session(stage: Stage, part: int, program: Program) -> None:
+    """Rows, results, states and error classes are those of a stock session."""
+    del part
+    ours, stock = await stage.on_both(program)
+    assert ours == stock
