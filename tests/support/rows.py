@@ -341,7 +341,10 @@ class NameUser(Row):
     """What knows a name and a key, and hears when they change."""
 
     __tablename__ = "alone_name_user"
-    __table_args__ = (CheckConstraint("name <> 'bad'", "name"), CheckConstraint("key <> 'bad'"))
+    __table_args__ = (
+        CheckConstraint("name <> 'bad'", "name"),
+        CheckConstraint("key <> 'bad'", "key"),
+    )
     name: Mapped[str]
     key: Mapped[str]
     by_name: Mapped[Named] = relationship(
