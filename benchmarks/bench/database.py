@@ -9,9 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, make_url, text
-from sqlmodel import SQLModel
 
-from benchmarks.bench.apps.source_models import TABLES
+from benchmarks.bench.apps.source_models import Source
 from benchmarks.bench.operations import Rows
 from benchmarks.bench.servers import ROOT, environment
 from neonkit.local import LocalServer
@@ -59,7 +58,7 @@ def _fill(url: str, rows: Rows) -> None:
     )
     engine = _engine(url)
     with engine.connect() as connection:
-        SQLModel.metadata.create_all(connection, tables=TABLES)
+        Source.metadata.create_all(connection)
         for statement in _FILL.split(";\n")[:-1]:
             connection.execute(text(statement), _numbers_in(statement, rows))
         connection.execute(text("VACUUM ANALYZE"))

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import selectinload
 from sqlalchemy.pool import AsyncAdaptedQueuePool
-from sqlmodel import SQLModel, col, func
+from sqlmodel import col, func
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from benchmarks.bench.apps.schemas import (
@@ -34,7 +34,7 @@ from benchmarks.bench.apps.schemas import (
     UserRead,
     UserReadWithPosts,
 )
-from benchmarks.bench.apps.source_models import Account, Post, User
+from benchmarks.bench.apps.source_models import Account, Post, Source, User
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ AsyncSessionDep = Annotated[AsyncSession, Depends(get_async_session)]
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Make the tables, and close the engine in the end."""
     async with engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
+        await connection.run_sync(Source.metadata.create_all)
     yield
     await engine.dispose()
 

@@ -8,6 +8,8 @@ account that its transfer assumes exists, and holds money in decimals.
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from sqlalchemy import MetaData
+from sqlalchemy.orm import registry
 from sqlmodel import Field, Relationship, SQLModel
 
 from benchmarks.bench.apps.schemas import UserRole
@@ -17,7 +19,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class User(SQLModel, table=True):
+class Source(SQLModel, registry=registry(metadata=MetaData())):
+    """Tables of its own, which no other app of the process meets."""
+
+
+class User(Source, table=True):
     """A user."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -31,7 +37,7 @@ class User(SQLModel, table=True):
     posts: list["Post"] = Relationship(back_populates="author")
 
 
-class Post(SQLModel, table=True):
+class Post(Source, table=True):
     """A post."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -44,11 +50,8 @@ class Post(SQLModel, table=True):
     author: User = Relationship(back_populates="posts")
 
 
-class Account(SQLModel, table=True):
+class Account(Source, table=True):
     """An account without a ledger, for the bare transfer of every app."""
 
     id: int | None = Field(default=None, primary_key=True)
     balance: Decimal = Field(max_digits=17, decimal_places=2)
-
-
-TABLES = [SQLModel.metadata.tables[name] for name in ("user", "post", "account")]
