@@ -1,7 +1,7 @@
 """In-memory SQLite, for models that need nothing of PostgreSQL, and clear words for the others."""
 
 import pytest
-from sqlalchemy import func
+from sqlalchemy import UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Field, select
@@ -32,6 +32,15 @@ class Leaflet(TableModel, table=True):
     pages: list[str] = Field(default_factory=list, sa_type=ARRAY(TEXT))
 
 
+class Place(TableModel, table=True):
+    """In an order that is right again at the end of each transaction."""
+
+    __table_args__ = (UniqueConstraint("position", deferrable=True, initially="DEFERRED"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    position: int
+
+
 @pytest.mark.parametrize("time", ["first", "second"])
 async def test_each_test_has_its_own(sqlite_session: AsyncSession, time: str) -> None:
     """What one test commits the next does not see; the server's values come back."""
@@ -54,6 +63,12 @@ async def test_a_table_that_needs_postgres_is_named(sqlite_session: AsyncSession
     """Using it says which type of which column SQLite does not have, and what to use instead."""
     with pytest.raises(ConfigurationError, match=r"ARRAY of column pages.*fixture `session`"):
         await sqlite_session.exec(select(Leaflet))
+
+
+async def test_a_definition_that_needs_postgres_is_named(sqlite_session: AsyncSession) -> None:
+    """A table that SQLite cannot make is left out, and harms the others in nothing."""
+    with pytest.raises(ConfigurationError, match=r"DEFERRABLE.*fixture `session`"):
+        await sqlite_session.exec(select(Place))
 
 
 async def test_a_function_that_needs_postgres_is_named(sqlite_session: AsyncSession) -> None:

@@ -1,8 +1,9 @@
 """In-memory SQLite, for models that need nothing of PostgreSQL."""
 
 import re
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 from sqlalchemy import StaticPool, Table, event
@@ -62,9 +63,14 @@ def _needs_postgres(table: Table) -> str | None:
         except CompileError:
             return f"the type {type(column.type).__name__} of column {column.name}"
     try:
-        CreateTable(table).compile(dialect=sqlite.dialect())
+        definition = str(CreateTable(table).compile(dialect=sqlite.dialect()))
+        with closing(sqlite3.connect(":memory:")) as scratch:
+            scratch.execute(definition)
     except CompileError:
         return "its definition"
+    except sqlite3.OperationalError as error:
+        found = _REFUSED.search(str(error))
+        return _missing(found) if found else "its definition"
     return None
 
 
@@ -80,8 +86,12 @@ def _name_what_is_missing(engine: AsyncEngine, refused: dict[str, str]) -> None:
         found = _REFUSED.search(str(context.original_exception))
         if found is None:
             return
-        missing = (found[1] or found[2]).strip("\"'")
+        missing = _missing(found)
         feature = refused.get(missing, missing)
         raise ConfigurationError(
             f"SQLite does not have {feature}: use the fixture `session`, which is PostgreSQL"
         ) from context.original_exception
+
+
+def _missing(refused: re.Match[str]) -> str:
+    return str(refused[1] or refused[2]).strip("\"'")
