@@ -16,7 +16,7 @@ from neonkit.db._ledger import keep_ledger
 from neonkit.db._pool import Pool, PoolUse
 from neonkit.db._pulse import Pulse
 from neonkit.db._schema import bring_schema
-from neonkit.db._sessions import lend, session_factory
+from neonkit.db._sessions import Lent, session_factory
 from neonkit.db._transactions import (
     Once,
     RetryBudget,
@@ -67,11 +67,11 @@ class Database:
         Only the block commits. One that ends without an exception but with uncommitted work
         is rolled back and raises `UncommittedError`.
         """
-        return lend(self._writers)
+        return Lent(self._writers)
 
     def read_session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Lend a session that only reads: a flush is refused here, a write by the server."""
-        return lend(self._readers)
+        return Lent(self._readers)
 
     async def run_transaction(
         self, work: Callable[[AsyncSession], Awaitable[Answer]], key: Key | None = None

@@ -1,7 +1,8 @@
 """Sessions lent for one unit of work, and how they end."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
@@ -10,12 +11,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.orm.session import Session
 
 from neonkit.db._alone import why_not_alone, why_not_on
-from neonkit.db._asyncpg import send_alone, wait_with_begin
+from neonkit.db._asyncpg import adapted_of, send_alone, wait_with_begin
 from neonkit.db._ledger import depth_of, has_written, starts_of
 from neonkit.errors import CommitNotYoursError, ReadOnlySessionError, UncommittedError
 
 _IS_ALONE = "neonkit.is_alone"
 _LONE_WRITES = "neonkit.lone_writes"
+_COMMITS = "neonkit.commits"
 _READS_ONLY = "neonkit.reads_only"
 _LEFT_TO_US = "neonkit.left_to_us"
 
@@ -34,15 +36,38 @@ class _UnitOfWork(Session):
         if not self.info[_LONE_WRITES] or not _has_changes(self):
             super().commit()
             return
-        event.listen(self, "before_flush", _go_alone)  # anew, so that it is the last to be called
+        self.info[_COMMITS] = True
+        is_last = _is_last(self)
+        if not is_last:
+            event.listen(self, "before_flush", _go_alone_at_last)
         try:
             super().commit()
         finally:
-            event.remove(self, "before_flush", _go_alone)
+            if not is_last:
+                event.remove(self, "before_flush", _go_alone_at_last)
             self.info.pop(_IS_ALONE, None)
+            self.info.pop(_COMMITS, None)
 
 
-def _go_alone(session: Session, _context: object, _instances: object) -> None:
+def _is_last(session: Session) -> bool:
+    """Whether our listener of every session is the last to hear of a flush."""
+    return [None, *session.dispatch.before_flush][-1] is _go_alone
+
+
+@event.listens_for(_UnitOfWork, "before_flush")
+def _refuse_flush(session: Session, _context: object, _instances: object) -> None:
+    if session.info.get(_READS_ONLY) and _has_changes(session):
+        raise ReadOnlySessionError
+
+
+@event.listens_for(_UnitOfWork, "before_flush")
+def _go_alone(session: Session, context: object, instances: object) -> None:
+    """Let the flush of a commit go alone, unless somebody else hears of it after us."""
+    if session.info.get(_COMMITS) and _is_last(session):
+        _go_alone_at_last(session, context, instances)
+
+
+def _go_alone_at_last(session: Session, _context: object, _instances: object) -> None:
     """Let what this flush is about to send commit as itself, if it is one statement."""
     if why_not_alone(session) is not None:
         return
@@ -69,12 +94,6 @@ def _forget_start(session: Session, transaction: SessionTransaction) -> None:
         starts_of(session).clear()
 
 
-@event.listens_for(_UnitOfWork, "before_flush")
-def _refuse_flush(session: Session, _context: object, _instances: object) -> None:
-    if session.info.get(_READS_ONLY) and _has_changes(session):
-        raise ReadOnlySessionError
-
-
 def session_factory(
     bind: AsyncEngine | AsyncConnection, *, is_read_only: bool = False, lone_writes: bool = False
 ) -> async_sessionmaker[AsyncSession]:
@@ -99,19 +118,48 @@ def session_factory(
     )
 
 
-@asynccontextmanager
-async def lend(factory: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
-    """Lend a session for the block; what it leaves uncommitted is rolled back.
+class Lent:
+    """A session lent for an `async with` block; what it leaves uncommitted is rolled back.
 
     Closing is shielded: a cancelled block gives its connection back all the same.
+
+    Args:
+        factory: from `session_factory`.
 
     Raises:
         UncommittedError: the block ended without an exception, but with work that nobody
             committed.
     """
-    async with factory() as session:
-        yield session
-        refuse_uncommitted(session)
+
+    def __init__(self, factory: async_sessionmaker[AsyncSession]) -> None:
+        self._session = factory()
+
+    async def __aenter__(self) -> AsyncSession:
+        return self._session
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        session = self._session
+        try:
+            if error is None:
+                refuse_uncommitted(session)
+        finally:
+            if all(map(_is_quiet, starts_of(session.sync_session))):
+                await session.close()  # it waits for nothing, so nothing can cancel it
+            else:
+                await session.__aexit__(kind, error, traceback)
+
+
+def _is_quiet(connection: Connection) -> bool:
+    """Whether nothing has to be said to the server to give a connection back."""
+    if connection.closed or connection.invalidated:
+        return False
+    adapted = adapted_of(connection)
+    return adapted is not None and adapted.is_in_the_open
 
 
 def send_whole(session: AsyncSession) -> None:

@@ -159,6 +159,8 @@ def _masked(value: object) -> object:
 
 
 def _mask(text: str) -> str:
+    if "://" not in text and "=" not in text:  # as every password has it, and few texts do
+        return text
     return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 

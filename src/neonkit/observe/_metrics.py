@@ -69,6 +69,9 @@ class Metrics:
         self._pool_used = self._gauge("checked_out", "Connections in use, or being opened")
         self._pool_waiting = self._gauge("waiting", "Requests that wait for a connection")
         self._read_pool: Callable[[], PoolUse] | None = None
+        # `labels()` takes a lock and a look-up: once for each series is enough
+        self._series: dict[tuple[str, str, int], tuple[Histogram, Counter]] = {}
+        self._query_series: dict[str, Histogram] = {}
 
     def _gauge(self, name: str, meaning: str) -> Gauge:
         return Gauge(
@@ -90,13 +93,22 @@ class Metrics:
             seconds: until the response began.
             trips: how often it waited for the database.
         """
-        known = method if method in _METHODS else "OTHER"
-        self._requests.labels(known, route, str(status)).observe(seconds)
-        self._trips.labels(known, route).inc(trips)
+        series = self._series.get((method, route, status))
+        if series is None:
+            known = method if method in _METHODS else "OTHER"
+            durations = self._requests.labels(known, route, str(status))
+            series = durations, self._trips.labels(known, route)
+            if known == method:  # a client's own words are not kept
+                self._series[method, route, status] = series
+        series[0].observe(seconds)
+        series[1].inc(trips)
 
     def count_query(self, query: QueryEvent) -> None:
         """Count a statement."""
-        self._queries.labels(query.route).observe(query.seconds)
+        durations = self._query_series.get(query.route)
+        if durations is None:
+            durations = self._query_series[query.route] = self._queries.labels(query.route)
+        durations.observe(query.seconds)
 
     def count_slow_query(self, query: QueryEvent) -> None:
         """Count a statement as slow."""
