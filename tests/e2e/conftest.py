@@ -1,5 +1,19 @@
 """Fixtures of the end-to-end tests."""
 
-from support.outside import outside
+from pathlib import Path
 
-__all__ = ["outside"]
+import pytest
+
+from support.outside import outside
+from support.projects import NOTES, PYPROJECT, STRICT, Project
+
+__all__ = ["outside", "project"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The app of the tutorial and its entry point; warnings are errors."""
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT + STRICT)
+    project = Project(tmp_path)
+    project.write(notes=NOTES)
+    return project

@@ -1,7 +1,8 @@
 """The pytest plugin: a real PostgreSQL for every test, a client of the app, a live server.
 
-The fixtures `app`, `client`, `db`, `session`, `live_server`, `neon` and `trips`, and the marker
-`real_commits`, are there wherever `neonkit[testing]` is installed; nothing is imported for them.
+The fixtures `app`, `client`, `db`, `session`, `live_server`, `neon`, `trips` and `budget`, and the
+marker `real_commits`, are there wherever `neonkit[testing]` is installed; nothing is imported for
+them.
 A fixture of yours with one of these names wins.
 """
 
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from neonkit.testing._live import LiveServer
+    from neonkit.testing._spending import TripBudget
     from neonkit.testing._trips import TripCounter
 
-__all__ = ["LiveServer", "TripCounter"]
+__all__ = ["LiveServer", "TripBudget", "TripCounter"]
 
 
 def __getattr__(name: str) -> object:
@@ -20,6 +22,10 @@ def __getattr__(name: str) -> object:
         from neonkit.testing._live import LiveServer
 
         return LiveServer
+    if name == "TripBudget":
+        from neonkit.testing._spending import TripBudget
+
+        return TripBudget
     if name == "TripCounter":
         from neonkit.testing._trips import TripCounter
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from neonkit.local import WireProxy
     from neonkit.testing._databases import Databases, Loan
     from neonkit.testing._live import LiveServer
+    from neonkit.testing._spending import TripBudget
     from neonkit.testing._trips import TripCounter
 
 _NO_ENTRYPOINT = """\
@@ -36,7 +38,7 @@ _EXTRA = (
     "server to use in place of the embedded one."
 )
 
-_WIRED = {"neon", "trips"}
+_WIRED = {"budget", "neon", "trips"}
 
 _TOO_LATE = (
     "`{fixture}` was asked for after the test's database had been chosen: take it as an argument "
@@ -149,6 +151,25 @@ def trips(_neonkit_loan: Loan) -> TripCounter:
     if _neonkit_loan.wire is None:
         _fail_too_late("trips")
     return TripCounter(_neonkit_loan.wire)
+
+
+@pytest.fixture
+def budget(request: pytest.FixtureRequest, _neonkit_loan: Loan) -> TripBudget:
+    """Holds requests to the round trips that a committed file has for them.
+
+    The file is `round_trips.toml` beside the test, or what `round_trips_file` says.
+    """
+    from neonkit.testing._acceptance import note
+    from neonkit.testing._spending import Ledger, TripBudget
+
+    if _neonkit_loan.wire is None:
+        _fail_too_late("budget")
+    config = request.config
+    named = config.getini("round_trips_file")
+    file = config.rootpath / named if named else request.path.with_name("round_trips.toml")
+    accept = partial(note, request.node, file) if config.option.accept_round_trips else None
+    shown = os.path.relpath(file, config.rootpath)
+    return TripBudget(_neonkit_loan.wire, Ledger(file, shown, request.node.nodeid, accept))
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 """Hooks: what pytest must know before the first test. The fixtures are in `_fixtures`.
 
-Both modules are imported at the start of every pytest run of an environment that has neonkit,
-before coverage is measured: nothing heavy is imported outside of their functions.
+This module and what it imports are there at the start of every pytest run of an environment that
+has neonkit, before coverage is measured: nothing heavy is imported outside of their functions.
 """
 
 import os
 
 import pytest
 
-from neonkit.testing import _fixtures
+from neonkit.testing import _acceptance, _fixtures
 
 _TWO_LOOPS = (
     "pytest-asyncio would run this test in an event loop of its own, in which the database of a "
@@ -31,6 +31,20 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         environment.setenv("ENVIRONMENT", "test")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what the fixture `budget` needs to know."""
+    parser.addini(
+        "round_trips_file",
+        "where the fixture `budget` keeps its budgets, from the project's folder; "
+        "round_trips.toml beside the test by default",
+    )
+    parser.getgroup("neonkit").addoption(
+        "--accept-round-trips",
+        action="store_true",
+        help="write what requests spend as their new budgets, never above a ceiling",
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Run `async def test_…` on anyio's runner, without a word of configuration.
@@ -43,6 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if config.option.anyio_mode is None and not config.pluginmanager.has_plugin("asyncio"):
         config.option.anyio_mode = "auto"
+    is_worker = hasattr(config, "workerinput")
+    if config.option.accept_round_trips and not is_worker:
+        config.pluginmanager.register(_acceptance.Acceptance(), "neonkit.acceptance")
 
 
 @pytest.hookimpl(tryfirst=True)
