@@ -247,6 +247,32 @@ async def test_what_a_request_spends(
         assert _told(answer) == counted.count, str(counted)
 
 
+async def test_a_refused_request_is_told_too(
+    starter: Starter, known: dict[str, Any], trips: TripCounter
+) -> None:
+    """`Server-Timing` counts as the wire does where a request changes nothing, cold and warm."""
+    taken = {**USER["json"], "email": "ada@example.com", "username": "somebody"}
+    for route, who, body, status in (
+        ("GET /api/v1/users/me", "nobody", None, 401),
+        ("GET /api/v1/users", "ada", None, 403),
+        ("PATCH /api/v1/posts/{post}", "bob", {"title": "Mine"}, 403),
+        ("GET /api/v1/posts/999999", "nobody", None, 404),
+        ("DELETE /api/v1/posts/999999", "ada", None, 404),
+        ("GET /api/v1/accounts/{payer}", "bob", None, 404),
+        ("POST /api/v1/accounts/{payer}/close", "ada", {}, 409),
+        ("POST /api/v1/users", "nobody", taken, 409),
+        ("POST /api/v1/posts", "ada", {}, 422),
+        ("GET /api/v1/nothing", "ada", None, 404),
+    ):
+        method, _, path = route.format(**known).partition(" ")
+        headers = starter.cast.headers_of(who)
+        for _ in range(2):
+            with trips.counting() as counted:
+                answer = await starter.client.request(method, path, headers=headers, json=body)
+            assert (route, answer.status_code) == (route, status)
+            assert _told(answer) == counted.count, f"{route}:\n{counted}"
+
+
 async def test_a_race_for_a_key(
     starter: Starter, known: dict[str, Any], trips: TripCounter
 ) -> None:

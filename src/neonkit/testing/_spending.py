@@ -97,7 +97,9 @@ class TripBudget:
         if accept is not None:
             accept(name, spent)
             return
-        if budget.spending is not None:
+        if budget.spending is not None and budget.spending.trips == spent.trips:
+            what = f"as in {file}, but for other statements"
+        elif budget.spending is not None:
             what = f"where {file} has {budget.spending.trips}"
         elif self._ledger.file.exists():
             what = f"for which {file} has no budget"
