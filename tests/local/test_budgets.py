@@ -110,6 +110,18 @@ async def test_a_budget_that_is_not_kept(noted: Noted) -> None:
         assert "SELECT 1" in lines[lines.index("It sent:") + 2]
 
 
+async def test_the_same_statements_in_other_trips(noted: Noted) -> None:
+    """Waiting more often for the same, such as to prepare it each time, is no less spent."""
+    await noted.accept("SELECT 1")
+    [had] = noted.accepted.values()
+    write_budgets(noted.file, {NAME: Spending(had.trips - 1, had.statements)})
+
+    lines = await noted.failure("SELECT 1")
+
+    assert f", where its.toml has {had.trips - 1}." in lines[0]
+    assert _changes(lines) == []
+
+
 async def test_a_ceiling(noted: Noted) -> None:
     """Above it nothing is accepted, and below it nothing is either that was not asked for."""
     noted.file.write_text(f'["{NAME}"]\nceiling = 1\n')
