@@ -8,7 +8,7 @@ from sqlmodel import SQLModel
 
 import neonkit_starter.app
 from neonkit import Database, create_engine
-from neonkit.db._asyncpg import Dialect
+from neonkit.db._dialect import NeonDialect
 from neonkit.migrations import difference, upgrade
 from neonkit_starter.users.models import User
 
@@ -48,7 +48,7 @@ def _changes(connection: Connection) -> list[object]:
 async def test_migrations_equal_the_models(db: Database) -> None:
     """From nothing to head there is no table, column, rule or index that `create_all` lacks."""
     dialect = db.engine.dialect
-    assert isinstance(dialect, Dialect)
+    assert isinstance(dialect, NeonDialect)
     async with db.engine.connect() as connection:
         expected = await connection.run_sync(_rules)
     assert expected

@@ -23,8 +23,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
 from neonkit.db import _sessions, listen, unlisten, why_not_alone
+from neonkit.db._adapted import adapted_of
 from neonkit.db._asyncpg import Dialect as OurDialect
-from neonkit.db._asyncpg import adapted_of
 from neonkit.db._sessions import session_factory
 from neonkit.testing._databases import Databases
 from support.rows import (
@@ -127,7 +127,7 @@ async def engines(
     _neonkit_databases: Databases,
 ) -> AsyncIterator[tuple[Database, AsyncEngine]]:
     """One database for all of these tests, which begin by emptying it."""
-    async with _neonkit_databases.clone() as loan, stock_engine(loan.database) as stock:
+    async with _neonkit_databases.clone("asyncpg") as loan, stock_engine(loan.database) as stock:
         yield loan.database, stock
 
 

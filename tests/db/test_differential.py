@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
 from neonkit.db import TimeoutPolicy, _sessions, listen
-from neonkit.db._asyncpg import adapted_of
+from neonkit.db._adapted import adapted_of
 from neonkit.db._sessions import session_factory
 from neonkit.testing._databases import Databases
 from support.programs import EMPTY, TABLES, Program, play, programs
@@ -100,7 +100,7 @@ class Stage:
 @pytest.fixture(scope="module")
 async def stage(_neonkit_databases: Databases) -> AsyncIterator[Stage]:
     """A database of its own, and an engine of each kind."""
-    async with _neonkit_databases.clone() as loan:
+    async with _neonkit_databases.clone("asyncpg") as loan:
         assert loan.clone is not None
         waiting = f"{int(LOCK_SECONDS * 1000)}ms"
         like = loan.clone.with_options({"lock_timeout": waiting})

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sqlalchemy import event, text
@@ -14,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit.db import (
     Database,
+    Driver,
     FaultKind,
     PoolPolicy,
     TimeoutPolicy,
@@ -21,10 +23,18 @@ from neonkit.db import (
     fault_of,
     open_scope,
 )
+from neonkit.db._dialect import NeonDialect
 from neonkit.errors import OverloadedError
 from neonkit.local import LocalServer
 
 pytestmark = pytest.mark.real_commits
+
+
+@pytest.fixture(params=get_args(Driver))
+def database_driver(request: pytest.FixtureRequest) -> Driver:
+    """Both drivers in turn."""
+    driver: Driver = request.param
+    return driver
 
 
 @asynccontextmanager
@@ -32,8 +42,10 @@ async def _database(
     like: Database, pool: PoolPolicy | None = None, timeouts: TimeoutPolicy | None = None
 ) -> AsyncIterator[Database]:
     """Another database object for the same server."""
-    connector = like.engine.sync_engine.dialect.connector  # type: ignore[attr-defined]  # our Dialect
-    engine = create_engine(connector.dsn, pool=pool, timeouts=timeouts)
+    dialect = like.engine.dialect
+    assert isinstance(dialect, NeonDialect)
+    driver: Driver = "psycopg" if dialect.driver == "psycopg" else "asyncpg"
+    engine = create_engine(dialect.connector.dsn, driver=driver, pool=pool, timeouts=timeouts)
     async with Database(engine) as database:
         yield database
 
@@ -160,11 +172,13 @@ async def test_cancelling_gives_the_connection_back(db: Database) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
+async def test_a_database_that_is_away_is_waited_for(
+    tmp_path: Path, database_driver: Driver
+) -> None:
     """While it is away requests wait beyond the pool's timeout, and succeed when it is back."""
     server = await LocalServer.start(tmp_path, is_durable=False)
     policy = PoolPolicy(size=1, overflow=0, timeout=0.2)
-    engine = create_engine(server.url, pool=policy)
+    engine = create_engine(server.url, driver=database_driver, pool=policy)
     async with Database(engine) as database:
         assert await _ask(database, "SELECT 1") == 1
         await server.stop()
@@ -177,7 +191,7 @@ async def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-        with open_scope(0.5), pytest.raises(OSError, match="Connect"):
+        with open_scope(0.5), pytest.raises((OSError, DBAPIError), match=r"(?i)connect"):
             await _ask(database, "SELECT 1")
 
 
@@ -198,16 +212,56 @@ async def test_a_probe_has_a_connection_of_its_own(db: Database) -> None:
         assert mine == 2 + db.engine.sync_engine.pool.checkedin()  # type: ignore[attr-defined]  # our Pool
 
 
-async def test_errors_hold_no_values(db: Database) -> None:
+async def _insert_secret(db: Database, secret: str) -> None:
+    async with db.session() as session:
+        connection = await session.connection()
+        await connection.execute(text("CREATE TEMP TABLE t (secret text UNIQUE, n int)"))
+        row = {"secret": secret, "n": 1}
+        await connection.execute(text("INSERT INTO t VALUES (:secret, :n)"), row)
+        await connection.execute(text("INSERT INTO t VALUES (:secret, :n)"), row)
+
+
+@pytest.mark.parametrize("ending", ["", "\0", "\ud800"])
+async def test_errors_hold_no_values(db: Database, ending: str) -> None:
     """Neither a row's values nor a parameter's are in an error's text, chain included."""
-    with pytest.raises(DBAPIError) as caught:  # noqa: PT012  # a session's whole life
-        async with db.session() as session:
-            connection = await session.connection()
-            await connection.execute(text("CREATE TEMP TABLE t (secret text UNIQUE, n int)"))
-            row = {"secret": "hunter2", "n": 1}
-            await connection.execute(text("INSERT INTO t VALUES (:secret, :n)"), row)
-            await connection.execute(text("INSERT INTO t VALUES (:secret, :n)"), row)
+    with pytest.raises((DBAPIError, UnicodeEncodeError)) as caught:
+        await _insert_secret(db, f"hunter2{ending}")
     chain: BaseException | None = caught.value
     while chain is not None:
-        assert "hunter2" not in f"{chain}{chain!r}"
+        assert "hunter2" not in f"{chain}{chain!r}{getattr(chain, 'diag', '')}"
+        assert not getattr(getattr(chain, "diag", None), "message_detail", None)
         chain = chain.__cause__
+
+
+async def test_a_deferred_rule_fails_a_statement_that_is_a_whole_unit_of_work(
+    db: Database,
+) -> None:
+    """Its fault is the rule's, nothing stays, and its connection is used again."""
+    rule = "CREATE TABLE late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+    await db.execute(text(rule))
+    pid = (await db.execute(text("INSERT INTO late VALUES (1) RETURNING pg_backend_pid()"))).one()
+
+    for _ in range(2):
+        with pytest.raises(DBAPIError) as caught:
+            await db.execute(text("INSERT INTO late VALUES (1)"))
+        fault = fault_of(caught.value)
+        assert fault is not None
+        assert (fault.kind, fault.constraint) == (FaultKind.DUPLICATE, "late_n_key")
+
+    counted = await db.execute(text("SELECT count(*), pg_backend_pid() FROM late"))
+    assert counted.one() == (1, *pid)
+
+
+async def test_a_plan_older_than_its_table_is_made_anew(db: Database) -> None:
+    """A prepared statement whose table was changed by another fails once on each connection."""
+    async with _database(db, pool=PoolPolicy(size=1, overflow=0)) as database:
+        await database.execute(text("CREATE TABLE changing (a int)"))
+        for _ in range(7):
+            await _ask(database, "SELECT * FROM changing")
+        await db.execute(text("ALTER TABLE changing ADD b int"))
+
+        with pytest.raises(DBAPIError) as caught:
+            await _ask(database, "SELECT * FROM changing")
+        assert fault_of(caught.value).kind is FaultKind.STALE_PLAN  # type: ignore[union-attr]  # it is one
+        for _ in range(7):
+            await _ask(database, "SELECT * FROM changing")

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import (
@@ -31,8 +31,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from neonkit.db import Driver, create_engine
 from neonkit.db._faults import Fault, fault_of, problem_error_of
 from neonkit.db._sqlstates import FaultKind
+from neonkit.dsn import Dsn
 from neonkit.errors import (
     ContentionError,
     DatabaseUnavailableError,
@@ -175,17 +177,23 @@ async def prepare(server: Server) -> None:
         await connection.execute(text(f"ALTER ROLE crowded PASSWORD '{server.password}'"))
 
 
-@pytest.fixture(params=["asyncpg", "psycopg"])
-def driver(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=get_args(Driver))
+def driver(request: pytest.FixtureRequest) -> Driver:
     """Both drivers in turn."""
-    name: str = request.param
+    name: Driver = request.param
     return name
 
 
-@pytest.fixture
-async def engine(server: Server, driver: str) -> AsyncIterator[AsyncEngine]:
-    """Lend an engine whose connections are not kept."""
-    engine = create_async_engine(server.url(driver), poolclass=NullPool)
+@pytest.fixture(params=["SQLAlchemy's", "ours"])
+async def engine(
+    request: pytest.FixtureRequest, server: Server, driver: Driver
+) -> AsyncIterator[AsyncEngine]:
+    """Lend an engine: SQLAlchemy's own, whose connections are not kept, or the toolkit's."""
+    if request.param == "ours":
+        dsn = Dsn.parse(server.url("asyncpg").render_as_string(hide_password=False))
+        engine = create_engine(dsn, driver=driver)
+    else:
+        engine = create_async_engine(server.url(driver), poolclass=NullPool)
     yield engine
     await engine.dispose()
 

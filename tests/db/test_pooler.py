@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import get_args
 
 import asyncpg
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 
 from neonkit import Database, create_engine
-from neonkit.db import PoolPolicy, open_scope
+from neonkit.db import Driver, PoolPolicy, open_scope
 from support.poolers import BACKENDS, Road, pooled_road
 from support.work import ROWS, create
 
@@ -26,6 +27,9 @@ UNTRACKED = {
     "two statements and commit": 6,
     "update and commit": 4,
     "delete and commit": 4,
+    "many rows and commit": 4,
+    "a lock and rollback": 4,
+    "stream": 5,
     "db.execute": 2,
     "db.execute under a key": 2,
     "page with total": 2,
@@ -76,10 +80,10 @@ async def _on_each_backend(road: Road) -> set[tuple[object, ...]]:
     return set(found.values())
 
 
-async def _costs(road: Road, row: str, *, is_tracking: bool) -> int:
+async def _costs(road: Road, row: str, driver: Driver, *, is_tracking: bool) -> int:
     """Round trips of a row of the table, once its statements have been everywhere."""
-    engine = create_engine(road.wire.dsn, pooler_tracks_statements=is_tracking)
-    work, _ = ROWS[row]
+    engine = create_engine(road.wire.dsn, driver=driver, pooler_tracks_statements=is_tracking)
+    work = ROWS[row].work
     async with Database(engine) as db:
         await _open_backends(road)
         for _ in range(BACKENDS + 1):
@@ -92,16 +96,26 @@ async def _costs(road: Road, row: str, *, is_tracking: bool) -> int:
     return trips.count
 
 
+@pytest.mark.parametrize("driver", get_args(Driver))
 @pytest.mark.parametrize("row", ROWS)
-async def test_a_tracking_pooler_costs_nothing(tracking: Road, row: str) -> None:
+async def test_a_tracking_pooler_costs_nothing(tracking: Road, row: str, driver: Driver) -> None:
     """Told that the pooler tracks, each unit of work costs what it costs without one."""
-    assert await _costs(tracking, row, is_tracking=True) == ROWS[row][1]
+    assert await _costs(tracking, row, driver, is_tracking=True) == ROWS[row].cost(driver)
 
 
 @pytest.mark.parametrize("row", ROWS)
-async def test_another_pooler_costs_one_trip_per_statement(forgetful: Road, row: str) -> None:
+async def test_another_pooler_costs_asyncpg_one_trip_per_statement(
+    forgetful: Road, row: str
+) -> None:
     """Without tracking each statement is prepared each time, and BEGIN and COMMIT are not."""
-    assert await _costs(forgetful, row, is_tracking=False) == UNTRACKED[row]
+    assert await _costs(forgetful, row, "asyncpg", is_tracking=False) == UNTRACKED[row]
+
+
+@pytest.mark.parametrize("row", ROWS)
+async def test_another_pooler_costs_psycopg_nothing(forgetful: Road, row: str) -> None:
+    """Without tracking nothing is prepared, and each statement is in one flight all the same."""
+    found = await _costs(forgetful, row, "psycopg", is_tracking=False)
+    assert found == ROWS[row].psycopg
 
 
 async def test_it_finds_out_by_itself(tracking: Road, forgetful: Road) -> None:
@@ -144,9 +158,9 @@ async def test_many_at_once_are_all_right(forgetful: Road) -> None:
 
 async def _run_all(db: Database) -> None:
     """Every unit of work that does not want the same row as another one's."""
-    for row, (work, _) in ROWS.items():
-        if not row.startswith("read, "):
-            await work(db)
+    for name, row in ROWS.items():
+        if not name.startswith("read, "):
+            await row.work(db)
 
 
 async def test_a_pooler_that_forgets_is_seen_to(forgetful: Road) -> None:
@@ -174,7 +188,7 @@ async def test_nothing_is_left_for_the_next_client(db: Database, tracked: int) -
             await create(pooled)
             await asyncio.gather(*(_run_all(pooled) for _ in range(2 * BACKENDS)))
             for row in ("read, change, commit", "read, delete, commit"):
-                await ROWS[row][0](pooled)
+                await ROWS[row].work(pooled)
             await _use_settings_and_types(pooled)
         assert await _on_each_backend(road) == before
 

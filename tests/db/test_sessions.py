@@ -1,13 +1,17 @@
 """How a session ends: only the handler commits, and nothing uncommitted passes in silence."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import get_args
 
 import pytest
 from sqlalchemy import func, insert, literal_column, update
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, col, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, TableModel
+from neonkit.db import Driver
 from neonkit.errors import ReadOnlySessionError, UncommittedError
 
 Work = Callable[[AsyncSession], Awaitable[object]]
@@ -18,6 +22,21 @@ class Jar(TableModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     label: str = Field(max_length=50)
+
+
+class Barrel(TableModel, table=True):
+    """Something that holds much."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    label: str
+    content: str
+
+
+@pytest.fixture(params=get_args(Driver))
+def database_driver(request: pytest.FixtureRequest) -> Driver:
+    """Both drivers in turn."""
+    driver: Driver = request.param
+    return driver
 
 
 async def _count(db: Database) -> int:
@@ -100,6 +119,11 @@ async def _read(session: AsyncSession) -> None:
     await session.exec(select(Jar))
 
 
+async def _stream(session: AsyncSession) -> None:
+    rows = await session.stream_scalars(select(Jar))
+    assert [row async for row in rows] == []
+
+
 async def _lock(session: AsyncSession) -> None:
     await _run(session, "SELECT pg_advisory_xact_lock(4711)")
 
@@ -128,7 +152,8 @@ async def _set(session: AsyncSession) -> None:
 
 
 @pytest.mark.parametrize(
-    "work", [_read, _lock, _lock_table, _update_nothing, _dropped_savepoint, _rollback, _set]
+    "work",
+    [_read, _stream, _lock, _lock_table, _update_nothing, _dropped_savepoint, _rollback, _set],
 )
 async def test_what_wrote_nothing_ends_in_silence(db: Database, work: Work) -> None:
     """Reads, locks, settings, and work that was dropped on purpose are not refused."""
@@ -158,6 +183,29 @@ async def test_work_after_a_commit_counts_anew(db: Database) -> None:
             await _insert_text(session)
 
     assert await _count(db) == 1
+
+
+async def test_a_batch_that_cannot_be_sent_writes_nothing(db: Database) -> None:
+    """Who catches the error of one row and commits does not keep the rows before it."""
+    async with db.session() as session:
+        connection = await session.connection()
+        rows = [{"label": "a"} for _ in range(100)] + [{"label": "\ud800"}]
+        with pytest.raises((DBAPIError, UnicodeEncodeError)):
+            await connection.execute(insert(Jar), rows)
+        with suppress(DBAPIError):
+            await session.commit()
+        await session.rollback()
+
+    assert await _count(db) == 0
+
+
+async def test_a_batch_larger_than_any_buffer(db: Database) -> None:
+    """It is written as a whole."""
+    rows = [{"label": "x" * 50, "content": "y" * 2000} for _ in range(10_000)]
+    async with db.session() as session:
+        await (await session.connection()).execute(insert(Barrel), rows)
+        await session.commit()
+        assert (await session.exec(select(func.count(col(Barrel.id))))).one() == len(rows)
 
 
 async def test_an_exception_passes_unchanged(db: Database) -> None:

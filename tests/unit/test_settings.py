@@ -180,7 +180,7 @@ def test_which_environment_it_is(
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
         ({"SHUTDOWN_TIMEOUT": "soon"}, "SHUTDOWN_TIMEOUT"),
         ({"APP_NAME": "x" * 64}, "APP_NAME"),
-        ({"DATABASE_DRIVER": "psycopg"}, "DATABASE_DRIVER: psycopg is not in this release"),
+        ({"DATABASE_DRIVER": "psycopg2"}, "DATABASE_DRIVER: Input should be 'asyncpg' or"),
         ({"DATABASE_URL": "mysql://a:hunter2@h/d"}, "DATABASE_URL: scheme: it must be"),
         ({"DATABASE_URL_UNPOOLED": "x"}, "  DATABASE_URL_UNPOOLED: scheme: it must be"),
         ({"NEON_POOLED_DATABASE_URL": "x"}, "NEON_POOLED_DATABASE_URL: scheme: it must be"),

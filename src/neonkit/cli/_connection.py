@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from neonkit.cli._checks import Check, ServerFacts
 from neonkit.db import (
+    Driver,
     FaultKind,
     PoolPolicy,
     TimeoutPolicy,
@@ -47,15 +48,17 @@ class Connection:
         role: `traffic` or `migrations`; every check's name begins with it.
         dsn: the address.
         timeouts: as the service has them, so that the server shows the same ones.
+        driver: the service's own, which may be refused where another is not.
 
     Attributes:
         facts: what the server said; `None` until the login has succeeded.
     """
 
-    def __init__(self, role: str, dsn: Dsn, timeouts: TimeoutPolicy) -> None:
+    def __init__(self, role: str, dsn: Dsn, timeouts: TimeoutPolicy, driver: Driver) -> None:
         self.facts: ServerFacts | None = None
         self._role = role
         self._dsn = dsn
+        self._driver: Driver = driver
         self._timeouts = replace(timeouts, connect=_LOGIN / 2, request=_LOGIN)
 
     async def checks(self) -> AsyncIterator[Check]:
@@ -150,6 +153,7 @@ class Connection:
     async def _log_in(self) -> Check:
         engine = create_engine(
             self._dsn,
+            driver=self._driver,
             pool=PoolPolicy(size=1, overflow=0),
             timeouts=self._timeouts,
             application_name="neonkit doctor",

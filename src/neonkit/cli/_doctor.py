@@ -52,7 +52,7 @@ def explain_message(message: str, *, is_json: bool) -> int:
 async def _examine(settings: Settings) -> list[Check]:
     checks = list(check_settings(settings))
     connections = [
-        Connection(role, dsn, settings.timeout_policy())
+        Connection(role, dsn, settings.timeout_policy(), settings.database_driver)
         for role, dsn in (("traffic", settings.traffic_dsn), ("migrations", settings.direct_dsn))
         if dsn is not None and (role == "traffic" or dsn != settings.traffic_dsn)
     ]

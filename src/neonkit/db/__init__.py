@@ -2,7 +2,7 @@
 
 from neonkit.db._alone import why_not_alone
 from neonkit.db._database import Database
-from neonkit.db._engine import create_engine, is_behind_pooler
+from neonkit.db._engine import Driver, create_engine, is_behind_pooler
 from neonkit.db._explain import Explain
 from neonkit.db._faults import Fault, FaultKind, fault_of, problem_error_of
 from neonkit.db._keys import Key, UnstorableAnswerError
@@ -15,6 +15,7 @@ from neonkit.db._scope import Scope, current_scope, open_scope
 
 __all__ = [
     "Database",
+    "Driver",
     "Explain",
     "Fault",
     "FaultKind",

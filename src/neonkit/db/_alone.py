@@ -28,7 +28,7 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.types import TypeEngine
 
-from neonkit.db._asyncpg import adapted_of
+from neonkit.db._adapted import adapted_of
 from neonkit.db._ledger import starts_of
 from neonkit.db._listeners import has_others
 

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Executable, MetaData, Result, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit.db._asyncpg import Connector, Dialect, Probe
+from neonkit.db._connector import Connector, Probe
+from neonkit.db._dialect import NeonDialect
 from neonkit.db._keys import Key
 from neonkit.db._ledger import keep_ledger
 from neonkit.db._pool import Pool, PoolUse
@@ -182,9 +183,9 @@ class Database:
             group.create_task(self.engine.dispose())
 
 
-def _connector_of(engine: AsyncEngine) -> Connector:
+def _connector_of(engine: AsyncEngine) -> Connector[Any]:
     dialect = engine.sync_engine.dialect
-    if not isinstance(dialect, Dialect):
+    if not isinstance(dialect, NeonDialect):
         raise ConfigurationError(
             f"Database needs an engine made by neonkit.create_engine, not one for {engine.url!r}"
         )

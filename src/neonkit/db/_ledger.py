@@ -17,6 +17,9 @@ _WRITING_CTE = re.compile(
 )
 
 
+_WRITING = re.compile(r"\b(?:INSERT|(?<!FOR )UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+
+
 class _TaggedCursor(Protocol):
     command_tag: str | None
 
@@ -81,11 +84,13 @@ def _note(
     _context: object,
     executemany: bool,
 ) -> None:
-    if executemany or _is_write(cursor.command_tag or "", statement):
+    if executemany or _is_write(cursor.command_tag, statement):
         _levels(connection)[-1] = True
 
 
-def _is_write(tag: str, statement: str) -> bool:
+def _is_write(tag: str | None, statement: str) -> bool:
+    if tag is None:  # a stream, whose rows are still to come
+        return bool(_WRITING.search(statement))
     if tag.startswith(_HARMLESS):
         return tag.startswith("SELECT") and bool(_WRITING_CTE.search(statement))
     if tag == "EXPLAIN":

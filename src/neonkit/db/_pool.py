@@ -2,11 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import event, exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
-from neonkit.db._asyncpg import AdaptedConnection, Connector
+from neonkit.db._adapted import Adapted
+from neonkit.db._connector import Connector
 from neonkit.db._scope import current_scope
 from neonkit.errors import OverloadedError
 
@@ -41,8 +43,8 @@ class Pool(AsyncAdaptedQueuePool):
     _waiting = 0
 
     @property
-    def _connector(self) -> Connector:
-        return self._dialect.connector  # type: ignore[attr-defined,no-any-return]  # our Dialect
+    def _connector(self) -> Connector[Any]:
+        return self._dialect.connector  # type: ignore[attr-defined,no-any-return]  # our dialect
 
     @property
     def use(self) -> PoolUse:
@@ -81,10 +83,10 @@ def replace_stale(pool: Pool, idle_seconds: float) -> None:
     on every wait finds that one.
     """
 
-    def remember(_connection: AdaptedConnection | None, record: ConnectionPoolEntry) -> None:
+    def remember(_connection: Adapted | None, record: ConnectionPoolEntry) -> None:
         record.info[_IDLE_SINCE] = time.monotonic()
 
-    def check(connection: AdaptedConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+    def check(connection: Adapted, record: ConnectionPoolEntry, _proxy: object) -> None:
         idle = time.monotonic() - record.info.pop(_IDLE_SINCE, time.monotonic())
         if connection.is_known_closed or idle > idle_seconds:
             raise exc.DisconnectionError

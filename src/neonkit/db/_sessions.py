@@ -10,8 +10,8 @@ from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.orm.session import Session
 
+from neonkit.db._adapted import adapted_of, send_alone, wait_with_begin
 from neonkit.db._alone import why_not_alone, why_not_on
-from neonkit.db._asyncpg import adapted_of, send_alone, wait_with_begin
 from neonkit.db._ledger import depth_of, has_written, starts_of
 from neonkit.errors import CommitNotYoursError, ReadOnlySessionError, UncommittedError
 

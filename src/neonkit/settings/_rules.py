@@ -43,9 +43,6 @@ def problems_of(settings: "Settings") -> Iterator[Problem]:
     if any(admin) and not all(admin):
         text = "FIRST_ADMIN_USERNAME, _EMAIL and _PASSWORD: set all three, or none"
         yield Problem(_ADMIN, text)
-    if settings.database_driver == "psycopg":
-        text = "DATABASE_DRIVER: psycopg is not in this release; leave it out"
-        yield Problem(("database_driver",), text)
     if settings.is_production:
         yield from _missing_in_production(settings)
 

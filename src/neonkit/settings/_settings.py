@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     database_url: _values.Url = None
     pooler_tracks_statements: _values.Switch = "auto"
     scale_to_zero: _values.Switch = "auto"
-    database_driver: _values.Driver = "asyncpg"
+    database_driver: _values.DriverName = "asyncpg"
     pool_size: int = Field(default=5, ge=1, le=1000)
     max_overflow: int = Field(default=10, ge=0, le=1000)
     pool_recycle: _values.Seconds = 240

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, PlainSerializer, SecretStr
 from pydantic_settings import NoDecode
 
+from neonkit.db import Driver
 from neonkit.dsn import Dsn
 from neonkit.errors import UrlError
 
@@ -90,7 +91,7 @@ Grace = Annotated[int, Field(ge=0, le=_LONGEST_LIFE)]
 Switch = Annotated[Literal["auto"] | bool, BeforeValidator(_switch)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 Name = Annotated[str | None, BeforeValidator(_strip)]
-Driver = Annotated[Literal["asyncpg", "psycopg"], BeforeValidator(_fold)]
+DriverName = Annotated[Driver, BeforeValidator(_fold)]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_fold)
 ]

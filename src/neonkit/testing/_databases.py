@@ -12,7 +12,7 @@ from typing import Self
 from sqlalchemy import CursorResult, text
 from sqlmodel import SQLModel
 
-from neonkit.db import Database, PoolPolicy, TimeoutPolicy, create_engine
+from neonkit.db import Database, Driver, PoolPolicy, TimeoutPolicy, create_engine
 from neonkit.dsn import Dsn
 from neonkit.local import WireProxy
 
@@ -66,7 +66,7 @@ class Databases:
         self._numbers = itertools.count(1)
         self._tables: dict[Dsn, frozenset[str]] = {}
         self._template: Dsn | None = None
-        self._shared: tuple[Dsn, Database] | None = None
+        self._shared: dict[Driver, tuple[Dsn, Database]] = {}
         engine = create_engine(self._dsn, pool=_STEADY, timeouts=_PATIENT)
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -83,42 +83,42 @@ class Databases:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self._shared:
-                await self._shared[1].close()
+            for _, database in self._shared.values():
+                await database.close()
             for dsn in list(self._tables):
                 await self._drop(dsn)
         finally:
             await self._engine.dispose()
 
     @asynccontextmanager
-    async def sandbox(self) -> AsyncIterator[Loan]:
+    async def sandbox(self, driver: Driver) -> AsyncIterator[Loan]:
         """Lend the shared database, inside one transaction that is rolled back after the block."""
-        if self._shared is None:
+        if driver not in self._shared:
             dsn = await self._copy_template()
-            self._shared = dsn, Database(create_engine(dsn))
-        dsn, database = self._shared
+            self._shared[driver] = dsn, Database(create_engine(dsn, driver=driver))
+        dsn, database = self._shared[driver]
         await self._add_tables(dsn, database)
         async with database.sandbox():
             yield Loan(database)
 
     @asynccontextmanager
-    async def clone(self) -> AsyncIterator[Loan]:
+    async def clone(self, driver: Driver) -> AsyncIterator[Loan]:
         """Lend a database of its own, dropped after the block."""
         dsn = await self._copy_template()
         try:
-            async with Database(create_engine(dsn)) as database:
+            async with Database(create_engine(dsn, driver=driver)) as database:
                 yield Loan(database, dsn)
         finally:
             await self._drop(dsn)
 
     @asynccontextmanager
-    async def wired_clone(self) -> AsyncIterator[Loan]:
+    async def wired_clone(self, driver: Driver) -> AsyncIterator[Loan]:
         """Lend a database of its own behind a wire, with one connection to it open."""
         dsn = await self._copy_template()
         try:
             async with (
                 WireProxy.like_neon(dsn) as wire,
-                Database(create_engine(wire.dsn)) as database,
+                Database(create_engine(wire.dsn, driver=driver)) as database,
             ):
                 async with database.engine.connect():
                     pass

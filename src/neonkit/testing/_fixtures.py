@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from sqlmodel.ext.asyncio.session import AsyncSession
 
-    from neonkit.db import Database
+    from neonkit.db import Database, Driver
     from neonkit.local import WireProxy
     from neonkit.testing._databases import Databases, Loan
     from neonkit.testing._live import LiveServer
@@ -91,6 +91,16 @@ async def client(
 
 
 @pytest.fixture
+def database_driver() -> Driver:
+    """What speaks to the test's database: what `DATABASE_DRIVER` says in the environment.
+
+    A fixture of this name with both as its parameters runs a test on each.
+    """
+    named = os.environ.get("DATABASE_DRIVER", "").strip().lower()
+    return "psycopg" if named == "psycopg" else "asyncpg"
+
+
+@pytest.fixture
 def db(_neonkit_loan: Loan) -> Database:
     """The test's database, with the tables of all models.
 
@@ -122,13 +132,13 @@ async def sqlite_session() -> AsyncIterator[AsyncSession]:
 
 
 @pytest.fixture
-def live_server(app: FastAPI, _neonkit_loan: Loan) -> Iterator[LiveServer]:
+def live_server(app: FastAPI, database_driver: Driver, _neonkit_loan: Loan) -> Iterator[LiveServer]:
     """The app behind a TCP port of this machine; `client` talks to it in the same test."""
     from neonkit.testing._live import serving
 
     if _neonkit_loan.clone is None:
         _fail_too_late("live_server", ", or mark the test `real_commits`")
-    with serving(app, _neonkit_loan.clone) as server:
+    with serving(app, _neonkit_loan.clone, database_driver) as server:
         yield server
 
 
@@ -183,7 +193,10 @@ def _neonkit_live(request: pytest.FixtureRequest) -> LiveServer | None:
 
 @pytest.fixture
 async def _neonkit_loan(
-    request: pytest.FixtureRequest, _neonkit_databases: Databases, _neonkit_models: None
+    request: pytest.FixtureRequest,
+    database_driver: Driver,
+    _neonkit_databases: Databases,
+    _neonkit_models: None,
 ) -> AsyncIterator[Loan]:
     """The test's database: a turn in the shared one, a clone, or a clone behind a wire."""
     asked, databases = set(request.fixturenames), _neonkit_databases
@@ -193,7 +206,7 @@ async def _neonkit_loan(
         lend = databases.clone
     else:
         lend = databases.sandbox
-    async with lend() as loan:
+    async with lend(database_driver) as loan:
         yield loan
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from neonkit.db import Database, create_engine
+from neonkit.db import Database, Driver, create_engine
 from neonkit.dsn import Dsn
 from neonkit.testing._running import running
 
@@ -30,7 +31,7 @@ class LiveServer:
 
 
 @contextmanager
-def serving(app: FastAPI, dsn: Dsn) -> Iterator[LiveServer]:
+def serving(app: FastAPI, dsn: Dsn, driver: Driver) -> Iterator[LiveServer]:
     """Serve the app for the block, on a free port of 127.0.0.1, with the database at `dsn`.
 
     The server has a thread and an event loop of its own: a test may block (a browser, a
@@ -43,7 +44,8 @@ def serving(app: FastAPI, dsn: Dsn) -> Iterator[LiveServer]:
         # connections inherit it: without it an answer's body waits 40 ms for the client's ACK
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         started: Future[Callable[[], object]] = Future()
-        life = thread.submit(lambda: asyncio.run(_serve(app, dsn, listener, started)))
+        engine = create_engine(dsn, driver=driver)
+        life = thread.submit(lambda: asyncio.run(_serve(app, engine, listener, started)))
         either: set[Future[Any]] = {life, started}
         wait(either, return_when=FIRST_COMPLETED)
         if life.done():
@@ -58,9 +60,12 @@ def serving(app: FastAPI, dsn: Dsn) -> Iterator[LiveServer]:
 
 
 async def _serve(
-    app: FastAPI, dsn: Dsn, listener: socket.socket, started: Future[Callable[[], object]]
+    app: FastAPI,
+    engine: AsyncEngine,
+    listener: socket.socket,
+    started: Future[Callable[[], object]],
 ) -> None:
-    async with Database(create_engine(dsn)) as database, running(app, database) as asgi:
+    async with Database(engine) as database, running(app, database) as asgi:
         config = uvicorn.Config(
             asgi,
             interface="asgi3",

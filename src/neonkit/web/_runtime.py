@@ -112,6 +112,7 @@ class Runtime:
         self._direct_dsn = settings.direct_dsn or dsn
         engine = create_engine(
             dsn,
+            driver=settings.database_driver,
             pool=settings.pool_policy(),
             timeouts=settings.timeout_policy(),
             application_name=settings.app_name,

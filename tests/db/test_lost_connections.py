@@ -1,0 +1,128 @@
+"""What is known after a connection was lost: nothing is done twice, and nobody waits for ever."""
+
+import asyncio
+import logging
+import time
+from typing import get_args
+
+import pytest
+from sqlalchemy import func, text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Field, col, select
+
+from neonkit import Database, TableModel, create_engine
+from neonkit.db import Driver, PoolPolicy, TimeoutPolicy, fault_of, open_scope
+from neonkit.errors import OutcomeUnknownError
+from neonkit.local import WireProxy
+from neonkit.local._conversation import Moment
+from neonkit.local._weather import When
+
+
+class Crate(TableModel, table=True):
+    """Something to write."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    label: str = Field(max_length=50)
+
+
+@pytest.fixture(params=get_args(Driver))
+def database_driver(request: pytest.FixtureRequest) -> Driver:
+    """Both drivers in turn."""
+    driver: Driver = request.param
+    return driver
+
+
+async def _add(db: Database, *labels: str) -> None:
+    async with db.session() as session:
+        session.add_all([Crate(label=label) for label in labels])
+        await session.commit()
+
+
+async def _count(db: Database) -> int:
+    async with db.read_session() as session:
+        return (await session.exec(select(func.count(col(Crate.id))))).one()
+
+
+async def _ask(db: Database, statement: str) -> object:
+    return (await db.execute(text(statement))).scalar()
+
+
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+@pytest.mark.parametrize(("moment", "labels"), [("commit", ["a", "b"]), ("statement", ["a"])])
+async def test_a_lost_commit_is_unknown(
+    db: Database, neon: WireProxy, moment: Moment, when: When, labels: list[str]
+) -> None:
+    """Whether the COMMIT, or the statement that is one, arrived cannot be told, and is not."""
+    await _add(db, "first")
+    neon.cut_at(moment, when=when)
+
+    with pytest.raises(OutcomeUnknownError):
+        await _add(db, *labels)
+
+    assert await _count(db) == (1 if when == "before" else 1 + len(labels))
+
+
+async def test_what_was_lost_before_the_commit_is_not_written(
+    db: Database, neon: WireProxy
+) -> None:
+    """The fault is a lost connection: its transaction is gone, and may be run again."""
+    await _add(db, "first")
+    neon.cut_at("begin", when="after")
+
+    with pytest.raises((DBAPIError, OSError)) as caught:
+        await _add(db, "a", "b")
+
+    fault = fault_of(caught.value)
+    assert fault is not None
+    assert fault.is_transient
+    assert await _count(db) == 1
+
+
+async def test_a_connection_that_was_closed_while_idle_is_not_used(
+    db: Database, neon: WireProxy
+) -> None:
+    """Neither a FIN nor a parting message is met by a statement."""
+    first = await _ask(db, "SELECT pg_backend_pid()")
+    neon.cut()
+    await asyncio.sleep(0.05)
+    second = await _ask(db, "SELECT pg_backend_pid()")
+    neon.suspend(wake_seconds=0)
+    await asyncio.sleep(0.05)
+    third = await _ask(db, "SELECT pg_backend_pid()")
+
+    assert len({first, second, third}) == 3
+
+
+async def test_a_message_to_an_idle_connection_does_not_end_it(
+    neon: WireProxy, database_driver: Driver
+) -> None:
+    """A notification that came meanwhile is no sign that the server hung up."""
+    engine = create_engine(neon.url, driver=database_driver, pool=PoolPolicy(size=1, overflow=0))
+    async with Database(engine) as listener, Database(create_engine(neon.url)) as speaker:
+        pid = await _ask(listener, "SELECT pg_backend_pid()")
+        await listener.execute(text("LISTEN news"))
+        await speaker.execute(text("NOTIFY news"))
+        await asyncio.sleep(0.05)
+        assert await _ask(listener, "SELECT pg_backend_pid()") == pid
+
+
+async def test_a_silent_server_is_left(
+    db: Database, neon: WireProxy, database_driver: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wait ends with the statement's bound or the request's, without a word of the driver's."""
+    caplog.set_level(logging.WARNING)
+    timeouts = TimeoutPolicy(connect=0.5, statement=0.5, lock=0.1, request=1)
+    async with Database(
+        create_engine(neon.url, driver=database_driver, timeouts=timeouts)
+    ) as other:
+        assert await _count(other) == 0
+        neon.freeze()
+        for seconds in (None, 0.3):
+            started = time.monotonic()
+            with open_scope(seconds), pytest.raises(TimeoutError):
+                await _count(other)
+            assert time.monotonic() - started < 1.5
+        neon.thaw()
+        assert await _count(other) == 0
+    assert not caplog.records
+    assert await _count(db) == 0
