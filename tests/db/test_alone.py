@@ -7,7 +7,7 @@ that were missing would let a part of it commit, and leave other rows than the s
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import sqlalchemy
@@ -22,9 +22,9 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
-from neonkit.db import _sessions, listen, unlisten, why_not_alone
+from neonkit.db import Driver, _sessions, listen, unlisten, why_not_alone
 from neonkit.db._adapted import adapted_of
-from neonkit.db._asyncpg import Dialect as OurDialect
+from neonkit.db._dialect import NeonDialect
 from neonkit.db._sessions import session_factory
 from neonkit.testing._databases import Databases
 from support.rows import (
@@ -122,12 +122,15 @@ class Bench:
         return Outcome(result, rows)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=get_args(Driver))
 async def engines(
-    _neonkit_databases: Databases,
+    request: pytest.FixtureRequest, _neonkit_databases: Databases
 ) -> AsyncIterator[tuple[Database, AsyncEngine]]:
     """One database for all of these tests, which begin by emptying it."""
-    async with _neonkit_databases.clone("asyncpg") as loan, stock_engine(loan.database) as stock:
+    async with (
+        _neonkit_databases.clone(request.param) as loan,
+        stock_engine(loan.database) as stock,
+    ):
         yield loan.database, stock
 
 
@@ -842,7 +845,7 @@ async def test_what_was_never_sent_leaves_nothing_behind(bench: Bench, fail: Wor
 async def test_where_statements_share_a_snapshot_nothing_goes_alone(bench: Bench) -> None:
     """A server whose default isolation is not READ COMMITTED gets BEGIN with each write."""
     dialect = bench.db.engine.dialect
-    assert isinstance(dialect, OurDialect)
+    assert isinstance(dialect, NeonDialect)
     dsn = dialect.connector.dsn.with_options({"default_transaction_isolation": "serializable"})
     await run_script(bench.stock, SEED)
 

@@ -6,6 +6,7 @@
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
-from neonkit.db import TimeoutPolicy, _sessions, listen
+from neonkit.db import Driver, TimeoutPolicy, _sessions, listen
 from neonkit.db._adapted import adapted_of
 from neonkit.db._sessions import session_factory
 from neonkit.testing._databases import Databases
@@ -97,17 +98,19 @@ class Stage:
         return outcomes
 
 
-@pytest.fixture(scope="module")
-async def stage(_neonkit_databases: Databases) -> AsyncIterator[Stage]:
+@pytest.fixture(scope="module", params=get_args(Driver))
+async def stage(
+    request: pytest.FixtureRequest, _neonkit_databases: Databases
+) -> AsyncIterator[Stage]:
     """A database of its own, and an engine of each kind."""
-    async with _neonkit_databases.clone("asyncpg") as loan:
+    async with _neonkit_databases.clone(request.param) as loan:
         assert loan.clone is not None
         waiting = f"{int(LOCK_SECONDS * 1000)}ms"
         like = loan.clone.with_options({"lock_timeout": waiting})
         timeouts = TimeoutPolicy(lock=LOCK_SECONDS)
         async with (
-            Database(create_engine(loan.clone, timeouts=timeouts)) as ours,
-            stock_engine(Database(create_engine(like))) as stock,
+            Database(create_engine(loan.clone, driver=request.param, timeouts=timeouts)) as ours,
+            stock_engine(Database(create_engine(like, driver=request.param))) as stock,
         ):
             stage = Stage(stock, ours.engine)
             listen(ours.engine.sync_engine, "before_cursor_execute", stage.note)

@@ -1,11 +1,11 @@
 """The engine: bounded waits, connections that are known to be dead, and a pool that sheds."""
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from sqlalchemy import event, text
@@ -24,17 +24,10 @@ from neonkit.db import (
     open_scope,
 )
 from neonkit.db._dialect import NeonDialect
-from neonkit.errors import OverloadedError
+from neonkit.errors import ConfigurationError, OverloadedError
 from neonkit.local import LocalServer
 
-pytestmark = pytest.mark.real_commits
-
-
-@pytest.fixture(params=get_args(Driver))
-def database_driver(request: pytest.FixtureRequest) -> Driver:
-    """Both drivers in turn."""
-    driver: Driver = request.param
-    return driver
+pytestmark = [pytest.mark.both_drivers, pytest.mark.real_commits]
 
 
 @asynccontextmanager
@@ -58,6 +51,14 @@ async def _run(session: AsyncSession, statement: str) -> object:
 async def _ask(database: Database, statement: str) -> object:
     async with database.read_session() as session:
         return await _run(session, statement)
+
+
+def test_a_driver_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to install."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "neonkit.db._psycopg", raising=False)
+    with pytest.raises(ConfigurationError, match=r"pip install 'psycopg\[binary\]'"):
+        create_engine("postgresql://ada@localhost/d", driver="psycopg")
 
 
 async def test_both_timeouts_are_in_force_on_the_server(db: Database) -> None:

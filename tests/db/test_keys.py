@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, TableModel
-from neonkit.db import Driver, FaultKind, Key, UnstorableAnswerError, fault_of, open_scope
+from neonkit.db import FaultKind, Key, UnstorableAnswerError, fault_of, open_scope
 from neonkit.db._keys import read_value, write_value
 from neonkit.errors import (
     CommitNotYoursError,
@@ -25,7 +25,7 @@ from neonkit.errors import (
     ProblemError,
 )
 
-pytestmark = pytest.mark.real_commits
+pytestmark = [pytest.mark.both_drivers, pytest.mark.real_commits]
 
 
 class Coin(TableModel, table=True):
@@ -47,13 +47,6 @@ class TooDearError(ProblemError):
     """A refusal whose answer is kept."""
 
     detail = "It is too dear."
-
-
-@pytest.fixture(params=get_args(Driver))
-def database_driver(request: pytest.FixtureRequest) -> Driver:
-    """Both drivers in turn."""
-    driver: Driver = request.param
-    return driver
 
 
 def make_key(value: str = "key-of-a-test", body: bytes = b"a", **options: Any) -> Key:  # Key's own

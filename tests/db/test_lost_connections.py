@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from typing import get_args
 
 import pytest
 from sqlalchemy import func, text
@@ -11,36 +10,39 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, col, select
 
 from neonkit import Database, TableModel, create_engine
-from neonkit.db import Driver, PoolPolicy, TimeoutPolicy, fault_of, open_scope
+from neonkit.db import (
+    Driver,
+    Fault,
+    FaultKind,
+    PoolPolicy,
+    TimeoutPolicy,
+    fault_of,
+    open_scope,
+)
 from neonkit.errors import OutcomeUnknownError
 from neonkit.local import WireProxy
 from neonkit.local._conversation import Moment
 from neonkit.local._weather import When
 
+pytestmark = pytest.mark.both_drivers
 
-class Crate(TableModel, table=True):
+
+class Parcel(TableModel, table=True):
     """Something to write."""
 
     id: int | None = Field(default=None, primary_key=True)
     label: str = Field(max_length=50)
 
 
-@pytest.fixture(params=get_args(Driver))
-def database_driver(request: pytest.FixtureRequest) -> Driver:
-    """Both drivers in turn."""
-    driver: Driver = request.param
-    return driver
-
-
 async def _add(db: Database, *labels: str) -> None:
     async with db.session() as session:
-        session.add_all([Crate(label=label) for label in labels])
+        session.add_all([Parcel(label=label) for label in labels])
         await session.commit()
 
 
 async def _count(db: Database) -> int:
     async with db.read_session() as session:
-        return (await session.exec(select(func.count(col(Crate.id))))).one()
+        return (await session.exec(select(func.count(col(Parcel.id))))).one()
 
 
 async def _ask(db: Database, statement: str) -> object:
@@ -76,6 +78,18 @@ async def test_what_was_lost_before_the_commit_is_not_written(
     assert fault is not None
     assert fault.is_transient
     assert await _count(db) == 1
+
+
+@pytest.mark.real_commits
+async def test_a_server_that_hangs_up_in_a_statement(db: Database, database_driver: Driver) -> None:
+    """The fault is a lost connection, with the server's own code where the driver hands it on."""
+    ending = func.pg_terminate_backend(func.pg_backend_pid())
+    with pytest.raises(DBAPIError) as caught:
+        async with db.session() as session:
+            await session.exec(select(ending))
+
+    code = "08003" if database_driver == "asyncpg" else "57P01"
+    assert fault_of(caught.value) == Fault(FaultKind.CONNECTION_LOST, code)
 
 
 async def test_a_connection_that_was_closed_while_idle_is_not_used(

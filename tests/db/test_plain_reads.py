@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import get_args
 
 import pytest
 from sqlalchemy import func, insert, literal, text
@@ -14,6 +13,8 @@ from neonkit.db import Driver
 from neonkit.errors import ReadOnlySessionError
 from neonkit.local import WireProxy
 
+pytestmark = pytest.mark.both_drivers
+
 Work = Callable[[AsyncSession], Awaitable[object]]
 
 
@@ -22,13 +23,6 @@ class Rack(TableModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     label: str = Field(max_length=50)
-
-
-@pytest.fixture(params=get_args(Driver))
-def database_driver(request: pytest.FixtureRequest) -> Driver:
-    """Both drivers in turn."""
-    driver: Driver = request.param
-    return driver
 
 
 @contextmanager
@@ -74,6 +68,23 @@ async def _write(session: AsyncSession) -> None:
     await _read(session)
 
 
+async def _write_many(session: AsyncSession) -> None:
+    await _read(session)
+    connection = await session.connection()
+    await connection.execute(insert(Rack), [{"label": "a"}, {"label": "b"}])
+    await session.rollback()
+
+
+async def _write_as_it_stands(session: AsyncSession) -> None:
+    await _read(session)
+    connection = await session.connection()
+    as_it_stands = {"no_parameters": True}
+    await connection.exec_driver_sql(
+        "INSERT INTO rack (label) VALUES ('a')", execution_options=as_it_stands
+    )
+    await session.rollback()
+
+
 async def _foreign_function(session: AsyncSession) -> None:
     await session.exec(select(func.pg_backend_pid()))
 
@@ -96,6 +107,8 @@ async def _serializable(session: AsyncSession) -> None:
         (_begin, ["BEGIN", "SELECT", "COMMIT"]),
         (_savepoint, ["BEGIN", "SAVEPOINT", "SELECT", "RELEASE", "COMMIT"]),
         (_write, ["SELECT", "BEGIN", "INSERT", "SELECT", "COMMIT", "SELECT"]),
+        (_write_many, ["SELECT", "BEGIN", "INSERT", "INSERT", "ROLLBACK"]),
+        (_write_as_it_stands, ["SELECT", "BEGIN", "INSERT", "ROLLBACK"]),
         (_foreign_function, ["BEGIN", "SELECT", "ROLLBACK"]),
         (_text, ["BEGIN", "SELECT", "ROLLBACK"]),
         (_serializable, ["BEGIN", "SELECT", "ROLLBACK"]),

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import get_args
 
 import pytest
 from sqlalchemy import func, insert, literal_column, update
@@ -11,8 +10,9 @@ from sqlmodel import Field, col, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, TableModel
-from neonkit.db import Driver
 from neonkit.errors import ReadOnlySessionError, UncommittedError
+
+pytestmark = pytest.mark.both_drivers
 
 Work = Callable[[AsyncSession], Awaitable[object]]
 
@@ -30,13 +30,6 @@ class Barrel(TableModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     label: str
     content: str
-
-
-@pytest.fixture(params=get_args(Driver))
-def database_driver(request: pytest.FixtureRequest) -> Driver:
-    """Both drivers in turn."""
-    driver: Driver = request.param
-    return driver
 
 
 async def _count(db: Database) -> int:

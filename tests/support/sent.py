@@ -1,7 +1,7 @@
 """What an engine of ours sends, without a wire in between."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -21,12 +21,32 @@ def collecting(engine: AsyncEngine) -> Iterator[list[str]]:
         words.append(query.query.split()[0].rstrip(";"))
 
     def hear(adapted: Any, *_: object) -> None:  # noqa: ANN401  # SQLAlchemy's, of any driver
-        connection: asyncpg.Connection = adapted.driver_connection
-        connection.add_query_logger(note)
+        connection: Any = adapted.driver_connection
+        if isinstance(connection, asyncpg.Connection):
+            connection.add_query_logger(note)
+            return
+        send, flight = type(connection).send, type(connection).flight
+
+        async def hear_send(command: str) -> object:
+            words.append(command.split(maxsplit=1)[0].rstrip(";"))
+            answer: object = await send(connection, command)
+            return answer
+
+        def hear_flight(before: Sequence[str] = ()) -> AbstractAsyncContextManager[None]:
+            words.extend(each.split()[0] for each in before if not each.startswith("SET"))
+            flying: AbstractAsyncContextManager[None] = flight(connection, before)
+            return flying
+
+        connection.send, connection.flight = hear_send, hear_flight
 
     def forget(adapted: Any, _record: object) -> None:  # noqa: ANN401  # the same
-        if adapted is not None:
-            adapted.driver_connection.remove_query_logger(note)
+        if adapted is None:
+            return
+        connection: Any = adapted.driver_connection
+        if isinstance(connection, asyncpg.Connection):
+            connection.remove_query_logger(note)
+        else:
+            del connection.send, connection.flight
 
     def execute(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         words.append(statement.split(maxsplit=1)[0])

@@ -1,30 +1,35 @@
-"""SQLModel's own session on SQLAlchemy's own asyncpg engine: what ours is held against."""
+"""SQLModel's own session on SQLAlchemy's own engine: what ours is held against."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
+import psycopg
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database
-from neonkit.db._asyncpg import Dialect
+from neonkit.db._dialect import NeonDialect
 
 
 @asynccontextmanager
 async def stock_engine(like: Database) -> AsyncIterator[AsyncEngine]:
-    """An engine of SQLAlchemy's for the database that `like` has."""
+    """An engine of SQLAlchemy's for the database that `like` has, on the same driver."""
     dialect = like.engine.dialect
-    assert isinstance(dialect, Dialect)
-    arguments = dialect.connector.dsn.for_asyncpg()
+    assert isinstance(dialect, NeonDialect)
+    dsn = dialect.connector.dsn
 
-    async def connect() -> asyncpg.Connection:
-        return await asyncpg.connect(**arguments)
+    async def connect() -> Any:  # noqa: ANN401  # the driver's own
+        if dialect.driver == "asyncpg":
+            return await asyncpg.connect(**dsn.for_asyncpg())
+        arguments: dict[str, Any] = dsn.for_psycopg()
+        return await psycopg.AsyncConnection.connect(**arguments)
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    engine = create_async_engine(f"postgresql+{dialect.driver}://", async_creator=connect)
     try:
         yield engine
     finally:
@@ -39,9 +44,11 @@ def stock_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
 async def run_script(engine: AsyncEngine, script: str) -> None:
     """Run several statements in one trip and one transaction."""
     async with engine.connect() as connection:
-        driver = (await connection.get_raw_connection()).driver_connection
-        assert isinstance(driver, asyncpg.Connection)
-        await driver.execute(script, timeout=10)
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        async with asyncio.timeout(10):
+            await driver.execute(script)
+            if isinstance(driver, psycopg.AsyncConnection):
+                await driver.commit()
 
 
 def kind_of(error: Exception) -> tuple[str, str | None]:

@@ -57,14 +57,23 @@ class _Flight(psycopg.AsyncPipeline):
     """
 
     _conn: Any
+    _before = 0
+    _error: psycopg.Error | None = None
 
     def add(self, commands: Sequence[str]) -> None:
-        """Send commands without parameters, too."""
+        """Send commands without parameters before whatever comes next."""
         for command in commands:
-            self.command_queue.append(
-                partial(self.pgconn.send_query_params, command.encode(), None)
-            )
+            query = partial(self.pgconn.send_query_params, command.encode(), None)
+            self.command_queue.append(query)
             self.result_queue.append(None)
+        self._before = len(commands)
+
+    def abandon(self) -> None:
+        """Send nothing, since not all of it could be made."""
+        if len(self.command_queue) > self._before:
+            self._conn.forget_statements()  # one may be noted as prepared
+        self.command_queue.clear()
+        self.result_queue.clear()
 
     def _communicate_gen(self) -> PQGen[None]:
         yield from ()
@@ -77,23 +86,25 @@ class _Flight(psycopg.AsyncPipeline):
         while self.command_queue:
             self.command_queue.popleft()()
         yield from generators.send(self.pgconn)
-        yield from self._fetch_gen(flush=False)
-
-    def _exit(self, exc: BaseException | None) -> None:
-        if not self._conn.is_left:  # or it is busy, and will be closed as it is
-            super()._exit(exc)
+        try:
+            yield from self._fetch_gen(flush=False)
+        except psycopg.Error as error:
+            raise self._error or error from None
 
     def _process_results(self, queued: Any, results: list[PGresult]) -> None:
         if not self.result_queue and results[0].status == pq.ExecStatus.FATAL_ERROR:
             # what fails at the very end, such as a deferred constraint, comes before Sync's answer
             self.result_queue.append(None)
-        super()._process_results(queued, results)
+        try:
+            super()._process_results(queued, results)
+        except psycopg.Error as error:
+            # kept, since a server that hangs up says why before
+            self._error = self._error or error
+            raise
 
-    def abandon(self) -> None:
-        """Send nothing, since not all of it could be made."""
-        self.command_queue.clear()
-        self.result_queue.clear()
-        self._conn.forget_statements()  # one may be noted as prepared
+    def _exit(self, exc: BaseException | None) -> None:
+        if not self._conn.is_left:  # or it is busy, and will be closed as it is
+            super()._exit(exc)
 
 
 class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
@@ -147,7 +158,7 @@ class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
     async def wait(
         self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None
     ) -> Any:
-        """Wait for the server."""
+        """Wait for the server; who is cancelled meanwhile leaves the connection."""
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, interval, timeout)
         except asyncio.CancelledError:
