@@ -16,7 +16,8 @@ def test_a_quick_run_counts_and_measures_every_cell(tmp_path: Path) -> None:
 
     results = json.loads((tmp_path / "bench.json").read_text())
     trips = results["trips"]
-    assert [trips[name]["source"] for name in trips] == [6, 12, 8]
+    # means: a connection that the guide is still opening may add a trip to one request
+    assert [round(trips[name]["source"]) for name in trips] == [6, 12, 8]
     assert [trips[name]["raw"] for name in trips] == [1, 1, 1]
     assert [trips[name]["plain"] for name in ("read one", "create")] == [1, 1]
     assert trips["transfer (bare)"]["starter"] == 1
