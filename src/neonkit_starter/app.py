@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 
 import neonkit
 from neonkit import Settings
@@ -38,10 +38,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if admin is not None:
         add_boot_step(app, partial(create_first_admin, admin=admin))
     app.add_api_route("/", read_root, include_in_schema=False)
-    api = APIRouter(prefix=settings.api_v1_prefix, dependencies=[Depends(strict_query)])
-    for router in (auth, users, posts, accounts):
-        api.include_router(router)
-    app.include_router(api)
+    for router in (auth, users, posts, accounts):  # one level: FastAPI matches anew at each
+        app.include_router(
+            router, prefix=settings.api_v1_prefix, dependencies=[Depends(strict_query)]
+        )
     return app
 
 

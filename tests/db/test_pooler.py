@@ -33,6 +33,8 @@ UNTRACKED = {
     "db.execute": 2,
     "db.execute under a key": 2,
     "page with total": 2,
+    "page with an estimate": 4,
+    "page with an estimate and rollback": 6,
 }
 CLEAN = """
 SELECT current_setting('lock_timeout'), current_setting('statement_timeout'),

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert
 from sqlmodel import Field, Relationship, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -123,6 +123,18 @@ async def _page(db: Database) -> None:
         assert found.total
 
 
+async def _estimate(session: AsyncSession) -> None:
+    labelled = select(Chest).where(col(Chest.label) != "")
+    page = PageRequest(total="estimated")
+    assert (await paginate(session, labelled, page, sort=[col(Chest.id)])).total
+
+
+async def _estimate_locked(session: AsyncSession) -> None:
+    locked = select(Chest).where(func.pg_advisory_xact_lock_shared(col(Chest.id)).is_not(None))
+    page = PageRequest(total="estimated")
+    assert (await paginate(session, locked, page, sort=[col(Chest.id)])).total
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of the table of round trips.
@@ -157,5 +169,7 @@ ROWS = {
     "db.execute": Row(_execute, 1, 1),
     "db.execute under a key": Row(_execute_keyed, 1, 1),
     "page with total": Row(_page, 1, 1),
+    "page with an estimate": Row(in_session(_estimate), 2, 1),
+    "page with an estimate and rollback": Row(in_session(_estimate_locked), 4, 2),
 }
 read, create = ROWS["read"].work, ROWS["create"].work

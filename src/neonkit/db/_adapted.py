@@ -8,7 +8,7 @@ query; and each send and wait is counted.
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -46,12 +46,17 @@ class Adapted(AsyncAdapt_dbapi_connection):
         is_alone: whether it is a whole unit of work, which commits as itself.
         has_begun: whether a transaction is open.
         trips: round trips since it was opened, the opening excepted.
+        can_hold: whether an EXPLAIN can wait for the next statement, and travel with it.
+        is_holding: whether the EXPLAIN that is about to run is to wait.
+        held: the one that waits, and its parameters.
+        told: its rows, after it has travelled.
         isolation_level: of the next transaction, or `AUTOCOMMIT`; `None` for the server's default.
         is_read_only: whether the next transaction only reads.
         is_deferrable: whether it is DEFERRABLE.
     """
 
     trips: int
+    can_hold = False
 
     def __init__(
         self,
@@ -67,6 +72,9 @@ class Adapted(AsyncAdapt_dbapi_connection):
         self.is_plain = False
         self.is_alone = False
         self.has_begun = False
+        self.is_holding = False
+        self.held: tuple[Any, Any] | None = None
+        self.told: Sequence[Any] = ()
         self.isolation_level: IsolationLevel | None = None
         self.is_read_only = False
         self.is_deferrable = False

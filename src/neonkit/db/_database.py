@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,17 +15,13 @@ from neonkit.db._connector import Connector, Probe
 from neonkit.db._dialect import NeonDialect
 from neonkit.db._keys import Key
 from neonkit.db._ledger import keep_ledger
+from neonkit.db._once import Once, Road, execute_once
 from neonkit.db._pool import Pool, PoolUse
 from neonkit.db._pulse import Pulse
 from neonkit.db._schema import bring_schema
 from neonkit.db._sessions import Lent, session_factory
-from neonkit.db._transactions import (
-    Once,
-    RetryBudget,
-    again_on_contention,
-    execute_once,
-    run_once,
-)
+from neonkit.db._templates import Condition, bind, unbound
+from neonkit.db._transactions import RetryBudget, again_on_contention, run_once
 from neonkit.errors import ConfigurationError
 
 Answer = TypeVar("Answer")
@@ -46,6 +43,7 @@ class Database:
         self._retries = RetryBudget()
         self._probe = Probe(_connector_of(engine))
         keep_ledger(engine.sync_engine)
+        self._road = Road(engine.sync_engine, self.session, is_lone=lone_writes)
         self._writers = session_factory(engine, lone_writes=lone_writes)
         self._readers = session_factory(
             engine.execution_options(postgresql_readonly=True), is_read_only=True
@@ -100,9 +98,9 @@ class Database:
         key: Key | None = None,
         *,
         parameters: Mapping[str, Any] | None = None,
-        condition: ColumnElement[bool] | None = None,
+        condition: ColumnElement[bool] | Condition | None = None,
     ) -> Result[Any]:
-        """Execute one statement that is a whole unit of work, commit, and return its rows.
+        """Execute one statement that is a whole unit of work, commit, and return its rows by name.
 
         It takes one round trip. Under a key it happens once: a repeat gets the same values of the
         same types, without an effect. It is run again as `run_transaction` runs its function again.
@@ -122,8 +120,13 @@ class Database:
             IdempotencyInProgressError: the first request with this key is still running.
         """
         patience = _connector_of(self.engine).timeouts.lock
-        once = Once(statement, parameters or {}, key, condition, patience)
-        return await again_on_contention(lambda: execute_once(self.session, once), self._retries)
+        if condition is None or isinstance(condition, Condition):
+            bound, under = bind(statement), condition.bound if condition else None
+        else:  # it may speak of the statement's own aliases
+            bound, under = unbound(statement), unbound(condition)
+        given = replace(bound, values={**bound.values, **(parameters or {})})
+        once = Once(given, key, under, patience)
+        return await again_on_contention(lambda: execute_once(self._road, once), self._retries)
 
     async def bring_schema(self) -> None:
         """Make the toolkit's own tables, where they are missing or of an older release."""
@@ -137,15 +140,17 @@ class Database:
         A commit releases a savepoint. For tests: sessions of the block share a connection, so
         they cannot run at the same time.
         """
-        usual = self._writers, self._readers
+        usual = self._road, self._writers, self._readers
         async with self.engine.connect() as connection:
-            await connection.begin()
+            bind = (await connection.begin()).connection.sync_connection
+            assert bind is not None, "it has begun"  # noqa: S101
+            self._road = replace(self._road, bind=bind)
             self._writers = session_factory(connection)
             self._readers = session_factory(connection, is_read_only=True)
             try:
                 yield connection
             finally:
-                self._writers, self._readers = usual
+                self._road, self._writers, self._readers = usual
 
     @property
     def pulse(self) -> Pulse:

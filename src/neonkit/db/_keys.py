@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -14,7 +14,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     LargeBinary,
-    Row,
+    Select,
     String,
     column,
     select,
@@ -115,33 +115,40 @@ async def take(connection: AsyncConnection, key: Key) -> str | None:
         raise
     found = await connection.execute(_FIND, {"scope": key.scope, "key": key.value})
     row = found.one_or_none()
-    return None if row is None else _own_answer(row, key)
+    return None if row is None else _own_answer(row.fingerprint, row.answer, key)
 
 
-def _own_answer(row: Row[*tuple[Any, ...]], key: Key) -> str:
-    if bytes(row.fingerprint) not in key.fingerprints:
+def _own_answer(fingerprint: bytes, answer: str, key: Key) -> str:
+    if bytes(fingerprint) not in key.fingerprints:
         raise IdempotencyKeyReusedError
-    answer: str = row.answer
     return answer
 
 
-async def look(
-    connection: AsyncConnection, key: Key | None, condition: ColumnElement[bool] | None
-) -> tuple[bool, bool, str | None]:
+def look(
+    key: Key | None, condition: ColumnElement[bool] | None = None
+) -> tuple[Select[*tuple[Any, ...]], dict[str, Any]]:
+    """What to ask, with which parameters, to know what `seen` tells."""
+    holds = (true() if condition is None else condition).label("holds")
+    if key is None:
+        return select(holds), {}
+    return select(holds, *_LOOK.c), {"lock": key.lock, "scope": key.scope, "key": key.value}
+
+
+def seen(row: Sequence[Any], key: Key | None) -> tuple[bool, bool, str | None]:
     """Whether a condition holds, whether nobody is at work under a key, and its answer.
+
+    Args:
+        row: the answer to `look`.
+        key: what `look` was given.
 
     Raises:
         IdempotencyKeyReusedError: the condition holds, and the key was used for another body.
     """
-    if key is None and condition is None:
-        return True, True, None
-    holds = (true() if condition is None else condition).label("holds")
     if key is None:
-        return (await connection.execute(select(holds))).scalar_one(), True, None
-    values = {"lock": key.lock, "scope": key.scope, "key": key.value}
-    row = (await connection.execute(select(holds, *_LOOK.c), values)).one()
-    is_kept = row.holds and row.fingerprint is not None
-    return row.holds, row.is_free, _own_answer(row, key) if is_kept else None
+        return row[0], True, None
+    holds, is_free, fingerprint, answer = row
+    is_kept = holds and fingerprint is not None
+    return holds, is_free, _own_answer(fingerprint, answer, key) if is_kept else None
 
 
 async def store(connection: AsyncConnection, key: Key, answer: str) -> None:

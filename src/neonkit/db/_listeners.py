@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine, event
 
 _harmless: WeakKeyDictionary[Engine, Counter[str]] = WeakKeyDictionary()
+_NONE: Counter[str] = Counter()
 
 
 def listen(engine: Engine, name: str, listener: Callable[..., Any]) -> None:
@@ -34,4 +35,4 @@ def unlisten(engine: Engine, name: str, listener: Callable[..., Any]) -> None:
 
 def has_others(engine: Engine, name: str) -> bool:
     """Whether anything else listens to that event."""
-    return len(getattr(engine.dispatch, name)) > _harmless.get(engine, Counter())[name]
+    return len(getattr(engine.dispatch, name)) > _harmless.get(engine, _NONE)[name]

@@ -262,6 +262,10 @@ class AdaptedCursor(stock.AsyncAdapt_psycopg_cursor):
         return cursor  # psycopg's enters as itself, without waiting
 
     async def _execute_async(self, operation: Any, parameters: Any) -> None:
+        if self._adapted.is_holding:
+            self._adapted.held = operation, parameters
+            self.command_tag = "EXPLAIN"
+            return
         await self._adapted.perform(self, self._fly(self._cursor.execute, operation, parameters))
         self.command_tag = self._cursor.statusmessage
         if self._cursor.description is not None:
@@ -276,11 +280,15 @@ class AdaptedCursor(stock.AsyncAdapt_psycopg_cursor):
     async def _fly(self, execute: Any, operation: Any, parameters: Any) -> None:
         adapted = self._adapted
         connection = adapted.driver
+        held, adapted.held = adapted.held, None
         try:
             async with connection.flight(adapted.beginning() if adapted.must_begin else ()):
+                before = held and await connection.execute(*held)
                 await execute(operation, parameters)
         finally:
             adapted.see_state()
+        if before is not None:
+            adapted.told = await before.fetchall()
 
 
 class AdaptedServerSideCursor(stock.AsyncAdapt_psycopg_ss_cursor):
@@ -335,6 +343,8 @@ class AdaptedServerSideCursor(stock.AsyncAdapt_psycopg_ss_cursor):
 
 class AdaptedConnection(Adapted, stock.AsyncAdapt_psycopg_connection):
     """SQLAlchemy's adapted connection of psycopg's."""
+
+    can_hold = True
 
     def __init__(self, dbapi: Any, connection: _Connection, connector: Connector) -> None:
         super().__init__(dbapi, connection, connector)

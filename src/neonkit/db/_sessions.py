@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.orm.session import Session
 
 from neonkit.db._adapted import adapted_of, send_alone, wait_with_begin
-from neonkit.db._alone import why_not_alone, why_not_on
+from neonkit.db._alone import why_not_alone
 from neonkit.db._ledger import depth_of, has_written, starts_of
 from neonkit.errors import CommitNotYoursError, ReadOnlySessionError, UncommittedError
 
@@ -160,14 +160,6 @@ def _is_quiet(connection: Connection) -> bool:
         return False
     adapted = adapted_of(connection)
     return adapted is not None and adapted.is_in_the_open
-
-
-def send_whole(session: AsyncSession) -> None:
-    """Let the next statement commit as itself: it is all that this unit of work does."""
-    for connection in starts_of(session.sync_session):
-        is_heard = why_not_on(connection.engine) is not None
-        if session.info[_LONE_WRITES] and not is_heard:
-            send_alone(connection)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One statement that carries its key, its condition, its effect and its answer."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -22,7 +23,6 @@ from sqlalchemy import (
     Interval,
     LargeBinary,
     Numeric,
-    Result,
     Select,
     String,
     Time,
@@ -108,15 +108,15 @@ class Whole:
     """
 
     statement: Select[*tuple[Any, ...]]
-    names: list[str]
+    names: tuple[str, ...]
 
-    def rows_of(self, result: Result[Any]) -> list[tuple[Any, ...]]:
+    def rows_of(self, rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """The rows that the statement inside has given."""
-        return [tuple(row[1:-1]) for row in result if row[0]]
+        return [row[1:-1] for row in rows if row[0]]
 
 
 def whole_of(
-    statement: Executable, *, is_keyed: bool, condition: ColumnElement[bool] | None
+    statement: Executable, condition: ColumnElement[bool] | None = None, *, is_keyed: bool = False
 ) -> Whole | None:
     """Put a key and a condition around a statement; `None` where that cannot be.
 
@@ -125,8 +125,8 @@ def whole_of(
 
     Args:
         statement: INSERT, UPDATE or DELETE … RETURNING, or a SELECT.
-        is_keyed: whether it takes a key, and keeps its rows under it.
         condition: what must be true in the statement's own snapshot.
+        is_keyed: whether it takes a key, and keeps its rows under it.
     """
     if not isinstance(statement, Insert | Update | Delete | Select):
         return None
@@ -149,7 +149,7 @@ def whole_of(
     effect = statement.cte("neonkit_effect")
     return Whole(
         whole.add_cte(*before, effect, *([] if kept is None else [kept])),
-        [str(name) for name in names],
+        tuple(map(str, names)),
     )
 
 
@@ -170,12 +170,12 @@ def _shown(
     return [literal_column(_IS_THERE), *rows, verdict.label("neonkit_verdict")]
 
 
-def parameters_of(key: Key, names: list[str], patience: float) -> dict[str, Any]:
+def parameters_of(key: Key, names: tuple[str, ...], patience: float) -> dict[str, Any]:
     """What a statement of `whole_of` needs to know of its key.
 
     Args:
         key: the request's.
-        names: from `names_of`.
+        names: of the statement's columns.
         patience: seconds to wait for another request with the same key.
     """
     return {

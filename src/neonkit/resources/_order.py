@@ -5,18 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     Column,
     ColumnElement,
     ColumnExpressionArgument,
     FromClause,
+    Join,
     Label,
     Select,
     UnaryExpression,
     and_,
+    bindparam,
     false,
     func,
     inspect,
-    literal,
     or_,
     tuple_,
 )
@@ -24,7 +26,15 @@ from sqlalchemy.sql import coercions, operators, roles
 
 from neonkit.errors import FieldProblem, RequestInvalidError
 from neonkit.resources._cursor import KeyValue
-from neonkit.resources._query import padded_by
+
+Bind = BindParameter[Any]
+
+_AFTER = "neonkit_after_{}"
+
+
+def values_of(row: Sequence[KeyValue]) -> dict[str, KeyValue]:
+    """The parameters of `Order.after`, from a cursor's values."""
+    return {_AFTER.format(i): value for i, value in enumerate(row) if value is not None}
 
 
 @dataclass(frozen=True)
@@ -53,24 +63,18 @@ class SortKey:
         except NotImplementedError:
             return object
 
-    def equals(self, value: KeyValue) -> ColumnElement[bool]:
-        """Whether a row has this value."""
-        if value is None:
-            return self.expression.is_(None)
-        return self.expression == self.bound(value)
+    def equals(self, value: Bind | None) -> ColumnElement[bool]:
+        """Whether a row has this value; `None` is NULL."""
+        return self.expression.is_(None) if value is None else self.expression == value
 
-    def follows(self, value: KeyValue, *, is_nullable: bool) -> ColumnElement[bool]:
+    def follows(self, value: Bind | None, *, is_nullable: bool) -> ColumnElement[bool]:
         """Whether a row comes after this value: PostgreSQL takes NULL for the largest."""
         if value is None:
             return self.expression.is_not(None) if self.is_descending else false()
         if self.is_descending:
-            return self.expression < self.bound(value)
-        larger = self.expression > self.bound(value)
+            return self.expression < value
+        larger = self.expression > value
         return or_(larger, self.expression.is_(None)) if is_nullable else larger
-
-    def bound(self, value: KeyValue) -> ColumnElement[Any]:
-        """The value as a parameter of the key's type."""
-        return literal(value, self.expression.type)
 
 
 @dataclass(frozen=True)
@@ -114,16 +118,23 @@ class Order:
             for key, expression in zip(self.keys, shown, strict=True)
         ]
 
-    def after(self, values: Sequence[KeyValue]) -> ColumnElement[bool]:
-        """Whether a row comes after the one with these values.
+    def after(self, nulls: frozenset[int]) -> ColumnElement[bool]:
+        """Whether a row comes after another, whose values are the parameters of `values_of`.
 
         Keys of one direction that are never NULL are compared as a row, which is one range of
         their index. Otherwise a range over the first key comes before the exact condition, except
         where the key ascends and may be NULL: no one range holds larger values and NULL.
+
+        Args:
+            nulls: the places of the keys that are NULL in the other row.
         """
+        binds = [
+            None if i in nulls else bindparam(_AFTER.format(i), type_=key.expression.type)
+            for i, key in enumerate(self.keys)
+        ]
         if not self.nullable and len({key.is_descending for key in self.keys}) == 1:
-            return self._after_row(values)
-        places = list(zip(self.keys, values, strict=True))
+            return self._after_row(binds)
+        places = list(zip(self.keys, binds, strict=True))
         cases = [
             and_(
                 *(earlier.equals(known) for earlier, known in places[:i]),
@@ -131,24 +142,24 @@ class Order:
             )
             for i, (key, value) in enumerate(places)
         ]
-        return and_(*self._range(values[0]), or_(*cases))
+        return and_(*self._range(binds[0]), or_(*cases))
 
-    def _range(self, value: KeyValue) -> Iterator[ColumnElement[bool]]:
+    def _range(self, value: Bind | None) -> Iterator[ColumnElement[bool]]:
         first = self.keys[0]
         if value is not None and first.is_descending:
-            yield first.expression <= first.bound(value)
+            yield first.expression <= value
         elif value is not None and 0 not in self.nullable:
-            yield first.expression >= first.bound(value)
+            yield first.expression >= value
 
-    def _after_row(self, values: Sequence[KeyValue]) -> ColumnElement[bool]:
+    def _after_row(self, values: Sequence[Bind | None]) -> ColumnElement[bool]:
         row = tuple_(*(key.expression for key in self.keys))
-        bound = tuple_(*(key.bound(v) for key, v in zip(self.keys, values, strict=True)))
-        return row < bound if self.keys[0].is_descending else row > bound
+        other = tuple_(*values)
+        return row < other if self.keys[0].is_descending else row > other
 
 
 def order_of(
     statement: Select[*tuple[Any, ...]],
-    allowed: Sequence[ColumnExpressionArgument[Any]],
+    allowed: Sequence[ColumnElement[Any]],
     requested: str | None,
     *,
     has_outer_join: bool = False,
@@ -187,14 +198,22 @@ def order_of(
     return Order(tuple(keys), frozenset(nullable))
 
 
+def padded_by(from_: FromClause, *, is_padded: bool = False) -> Iterator[FromClause]:
+    """The tables whose columns an outer join may fill with NULL."""
+    if isinstance(from_, Join):
+        yield from padded_by(from_.left, is_padded=is_padded or from_.full)
+        yield from padded_by(from_.right, is_padded=is_padded or from_.full or from_.isouter)
+    elif is_padded:
+        yield from_
+
+
 def element_of(column: ColumnExpressionArgument[Any]) -> ColumnElement[Any]:
     """The column element behind what users write, such as a model's attribute."""
     element: ColumnElement[Any] = coercions.expect(roles.ExpressionElementRole, column)
     return element
 
 
-def _key_of(column: ColumnExpressionArgument[Any]) -> SortKey:
-    expression = element_of(column)
+def _key_of(expression: ColumnElement[Any]) -> SortKey:
     is_descending = False
     if isinstance(expression, UnaryExpression) and expression.modifier is operators.desc_op:
         expression, is_descending = expression.element, True

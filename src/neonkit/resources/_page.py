@@ -1,6 +1,6 @@
 """Pages: what a query string asks of a list, and the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
 
 from pydantic import (
@@ -17,12 +17,20 @@ from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
+from neonkit.db import Bound, Condition, bind, execute_beside, put_together, unbound
 from neonkit.errors import ConditionFailedError
 from neonkit.resources._cursor import CursorPolicy, decode_cursor, encode_cursor
-from neonkit.resources._order import Order, order_of
-from neonkit.resources._query import fingerprint, shape_of
-from neonkit.resources._search import found_in, has_trigram
-from neonkit.resources._total import Total, figure_of, settle
+from neonkit.resources._listing import (
+    Asked,
+    Place,
+    fingerprint,
+    listing_of,
+    values_at,
+    window_of,
+)
+from neonkit.resources._order import Order, element_of, values_of
+from neonkit.resources._search import has_trigram, pattern_of
+from neonkit.resources._total import Total, settle
 
 Item = TypeVar("Item")
 Items = TypeVarTuple("Items")
@@ -123,7 +131,7 @@ async def paginate(  # type: ignore[overload-overlap]  # what selects one thing 
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
-    condition: ColumnElement[bool] | None = None,
+    condition: ColumnElement[bool] | Condition | None = None,
 ) -> Page[Item]: ...
 
 
@@ -135,7 +143,7 @@ async def paginate(
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
-    condition: ColumnElement[bool] | None = None,
+    condition: ColumnElement[bool] | Condition | None = None,
 ) -> Page[Row[*Items]]: ...
 
 
@@ -146,13 +154,13 @@ async def paginate(
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
-    condition: ColumnElement[bool] | None = None,
+    condition: ColumnElement[bool] | Condition | None = None,
 ) -> Page[Any]:
     """Read one page of a statement, with its total if asked for, in one round trip.
 
-    The planner's estimate of a filtered list is a trip of its own, and so is the total of a page
-    that is empty because it lies past the end. Rows that are inserted or deleted while somebody
-    pages by cursor make no other row appear twice or go missing.
+    The planner's estimate of a filtered list is a trip of its own, except with psycopg, and so is
+    the total of a page that is empty because it lies past the end. Rows that are inserted or
+    deleted while somebody pages by cursor make no other row appear twice or go missing.
 
     Args:
         session: what to read with.
@@ -174,57 +182,72 @@ async def paginate(
         RequestInvalidError: a sort key off the list, or a `q` where nothing is searched.
         InvalidCursorError: the cursor is not ours, or of another query.
     """
-    matching = statement.order_by(None)
-    if page.q is not None:
-        matching = matching.where(found_in(search, page.q))
-    shape, values = shape_of(matching)
-    order = order_of(matching, sort, page.sort, has_outer_join=shape.has_outer_join)
-    query = fingerprint(shape, values, str(order))
-    figure = figure_of(matching, shape, page.total)
-    window = _window(matching, order, page, query)
-    if condition is not None:
-        window = window.where(condition)
-    window = window.add_columns(*order.expressions, *([] if figure is None else [figure]))
-    width = len(statement.column_descriptions)
-    items, rows = await session.run_sync(_read, window, width)
-    if not rows and condition is not None:
-        await _require(session, condition)
+    columns = [element_of(each) for each in (*sort, *(search if page.q is not None else ()))]
+    # a condition of the caller's own may speak of the statement's aliases
+    bound = (unbound if isinstance(condition, ColumnElement) else bind)(statement, *columns)
+    asked = Asked(page.sort, len(sort), page.q is not None, has_trigram(page.q), page.total)
+    listing = put_together(listing_of, bound, asked)
+    values = pattern_of(page.q) if page.q is not None else {}
+    query = fingerprint(listing, bound, values)
+    values = {**bound.values, **values}
+    under = _bound_of(condition, is_lasting=bound.is_lasting)
+    place, at = _place(page, listing.order, query)
+    window = put_together(window_of, under, listing, place)
+    planned = listing.matching if page.total == "estimated" and listing.figure is None else None
+    whole = {**bound.beside(under).values, **values, **at}
+    items, rows, expected = await session.run_sync(_read, window, listing.width, planned, whole)
+    if not rows and under.templates:
+        await _require(session, under)
     cursor = None
     if len(rows) > page.limit:
-        last = rows[page.limit - 1][width : width + len(order.keys)]
+        last = rows[page.limit - 1][listing.width : listing.width + len(listing.order.keys)]
         cursor = encode_cursor(last, query, page.policy)
-    told = rows[0][-1] if rows and figure is not None else None
+    told = rows[0][-1] if rows and listing.figure is not None else expected
     if page.total == "exact" and not (rows or page.offset or page.cursor):
         told = 0
-    total = None if page.total == "none" else await settle(session, matching, figure, told)
+    total = None
+    if page.total != "none":
+        total = await settle(session, listing.matching, listing.figure, told, values)
     return Page.model_construct(items=items[: page.limit], next_cursor=cursor, total=total)
 
 
-async def _require(session: AsyncSession, condition: ColumnElement[bool]) -> None:
-    if not await session.scalar(select(condition)):
+def _bound_of(condition: ColumnElement[bool] | Condition | None, *, is_lasting: bool) -> Bound:
+    if isinstance(condition, Condition):
+        return condition.bound
+    return Bound((), {}, is_lasting) if condition is None else unbound(condition)
+
+
+def _place(page: PageRequest, order: Order, query: bytes) -> tuple[Place, dict[str, Any]]:
+    """Where the page begins, and the parameters that say so."""
+    values: dict[str, Any] = dict(values_at(limit=page.limit, offset=page.offset))
+    nulls = None
+    if page.cursor is not None:
+        row = decode_cursor(page.cursor, query, page.policy, order.types)
+        values |= values_of(row)
+        nulls = frozenset(i for i, value in enumerate(row) if value is None)
+    return Place(bool(page.offset), nulls), values
+
+
+async def _require(session: AsyncSession, condition: Bound) -> None:
+    if not await session.scalar(put_together(select, condition), condition.values):
         raise ConditionFailedError
 
 
-def _window(
-    matching: AnySelect[*tuple[Any, ...]], order: Order, page: PageRequest, query: bytes
-) -> AnySelect[*tuple[Any, ...]]:
-    """The rows of the page, and one more where there is more."""
-    if page.cursor is not None:
-        values = decode_cursor(page.cursor, query, page.policy, order.types)
-        matching = matching.where(order.after(values))
-    if page.offset:
-        matching = matching.offset(page.offset)
-    return matching.order_by(*order.clauses(is_fenced=has_trigram(page.q))).limit(page.limit + 1)
-
-
 def _read(
-    session: Session, window: AnySelect[*tuple[Any, ...]], width: int
-) -> tuple[list[Any], Sequence[Row[*tuple[Any, ...]]]]:
-    """What the user selected, and the whole rows."""
+    session: Session,
+    window: AnySelect[*tuple[Any, ...]],
+    width: int,
+    planned: AnySelect[*tuple[Any, ...]] | None,
+    values: Mapping[str, Any],
+) -> tuple[list[Any], Sequence[Sequence[Any]], int | None]:
+    """What the user selected, the whole rows, and how many are expected of what is planned."""
     # SQLModel's own `execute` is deprecated for its users, and its `exec` drops the further columns
-    result = Session.execute(session, window)
+    if planned is None:
+        result, expected = Session.execute(session, window, values), None
+    else:
+        result, expected = execute_beside(session, window, planned, values)
     if width == 1:
         rows = result.unique().all()
-        return [row[0] for row in rows], rows
+        return [row[0] for row in rows], rows, expected
     frozen = result.freeze()
-    return list(frozen().columns(*range(width))), frozen().all()
+    return list(frozen().columns(*range(width))), frozen.data, expected

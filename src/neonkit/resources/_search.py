@@ -7,10 +7,11 @@ from sqlalchemy import (
     DDL,
     Boolean,
     ColumnElement,
-    ColumnExpressionArgument,
     Index,
+    String,
     Table,
     and_,
+    bindparam,
     event,
     or_,
 )
@@ -20,14 +21,18 @@ from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.sql.functions import FunctionElement
 
 from neonkit.errors import FieldProblem, RequestInvalidError
-from neonkit.resources._order import element_of
 
+_PATTERN = "neonkit_q"
 _TRIGRAM = 3
 _WILDCARDS = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 
-def found_in(columns: Sequence[ColumnExpressionArgument[Any]], q: str) -> ColumnElement[bool]:
-    """Whether one of the columns contains `q`; case folds as the database's locale folds it.
+def found_in(columns: Sequence[ColumnElement[Any]], *, is_long: bool) -> ColumnElement[bool]:
+    """Whether one of the columns has the pattern; case folds as the database's locale folds it.
+
+    Args:
+        columns: what is searched.
+        is_long: whether the pattern has a trigram, as `has_trigram` tells.
 
     Raises:
         RequestInvalidError: there is no column to search.
@@ -35,10 +40,14 @@ def found_in(columns: Sequence[ColumnExpressionArgument[Any]], q: str) -> Column
     if not columns:
         message = "this list cannot be searched"
         raise RequestInvalidError(errors=[FieldProblem("/query/q", "q", message)])
-    pattern = f"%{escape(q)}%"
-    elements = [element_of(column) for column in columns]
-    found = or_(*(element.ilike(pattern, escape="\\") for element in elements))
-    return and_(found, _DearToScan(elements[0])) if has_trigram(q) else found
+    pattern = bindparam(_PATTERN, type_=String)
+    found = or_(*(column.ilike(pattern, escape="\\") for column in columns))
+    return and_(found, _DearToScan(columns[0])) if is_long else found
+
+
+def pattern_of(q: str) -> dict[str, str]:
+    """The parameter of `found_in`."""
+    return {_PATTERN: f"%{escape(q)}%"}
 
 
 class _DearToScan(FunctionElement[bool]):

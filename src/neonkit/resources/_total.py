@@ -1,11 +1,12 @@
 """How many rows a list has in all: counted, or estimated."""
 
-import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
     Select,
+    Table,
     cast,
     column,
     func,
@@ -13,29 +14,33 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit.db import Explain
-from neonkit.resources._query import DIALECT, Shape
+from neonkit.db import expected_rows
 
 Total = Literal["none", "exact", "estimated"]
 
+_preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy's
 _CLASSES = table("pg_class", column("oid"), column("reltuples"), schema="pg_catalog")
 
 
 def figure_of(
-    statement: Select[*tuple[Any, ...]], shape: Shape, total: Total
+    statement: Select[*tuple[Any, ...]], total: Total, *, whole: Table | None
 ) -> ColumnElement[Any] | None:
     """The total as a column of the page's own statement; `None` where that cannot be.
 
     A scalar subselect is evaluated once, where a window would carry every row. The estimate is
     what the last ANALYZE or VACUUM wrote down of the table, and -1 where there was none.
+
+    Args:
+        statement: the whole list.
+        total: what is asked for.
+        whole: the table that it is all rows of, if it is.
     """
     if total == "exact":
         return select(func.count()).select_from(statement.subquery()).scalar_subquery()
-    if total == "estimated" and shape.whole is not None:
-        name = cast(DIALECT.identifier_preparer.format_table(shape.whole), postgresql.REGCLASS)
+    if total == "estimated" and whole is not None:
+        name = cast(_preparer.format_table(whole), postgresql.REGCLASS)
         return select(_CLASSES.c.reltuples).where(_CLASSES.c.oid == name).scalar_subquery()
     return None
 
@@ -45,6 +50,7 @@ async def settle(
     statement: Select[*tuple[Any, ...]],
     figure: ColumnElement[Any] | None,
     told: float | None,
+    values: Mapping[str, Any],
 ) -> int:
     """The total, where the page could not tell: it was empty, or nobody has analysed the table.
 
@@ -53,17 +59,10 @@ async def settle(
         statement: the whole list.
         figure: from `figure_of`.
         told: what the page's rows say of it; `None` where it has no rows.
+        values: the parameters of the list.
     """
     if told is None and figure is not None:
-        told = await session.scalar(select(figure))
+        told = await session.scalar(select(figure), values)
     if told is None or told < 0:
-        told = await _expected(session, statement)
+        told = await session.run_sync(expected_rows, statement, values)
     return int(told)
-
-
-async def _expected(session: AsyncSession, statement: Select[*tuple[Any, ...]]) -> int:
-    """The number of rows that the planner expects; nothing is executed."""
-    result = await session.run_sync(Session.execute, Explain(statement))
-    found = result.scalar_one()
-    plan = json.loads(found) if isinstance(found, str | bytes) else found
-    return int(plan[0]["Plan"]["Plan Rows"])

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
-from sqlalchemy import ColumnElement, Enum
+from sqlalchemy import ColumnElement, Enum, Select, bindparam
 from sqlalchemy.types import TypeEngine
 from starlette.requests import HTTPConnection
 
 from neonkit.auth import AccessToken, Principal, TokenPolicy, read_access_token
-from neonkit.db import Database
+from neonkit.db import Bound, Condition, Database, bind, put_together
 from neonkit.errors import (
     ConditionFailedError,
     ConfigurationError,
@@ -23,6 +23,7 @@ from neonkit.web._sessions import DatabaseDep, runtime_of
 
 Answer = TypeVar("Answer")
 
+_ID, _ROLE = "neonkit_caller", "neonkit_caller_role"
 _MOST_ROUNDS = 3
 _NO_PRINCIPAL = (
     "{asker} asks who calls, but nobody said where users are kept: add to the install "
@@ -44,7 +45,7 @@ class ActingPrincipal(Principal):
             `condition` of `Database.execute` and `paginate`.
     """
 
-    holds: ColumnElement[bool] = field(repr=False, compare=False)
+    holds: Condition = field(repr=False, compare=False)
 
 
 class Caller:
@@ -100,11 +101,28 @@ class Caller:
         raise ConfigurationError(_NEVER_EQUAL)
 
     def _acting(self, who: Principal) -> ActingPrincipal:
-        known = self._find(self._token.subject)
-        identity, role, is_active = known.selected_columns
-        same = known.where(identity == who.id, role == _as_kept(who.role, role.type), is_active)
-        # of itself, whatever statement it stands in: that may read the same table
-        return ActingPrincipal(who.id, who.role, same.correlate(None).exists())
+        known = bind(self._find(self._token.subject))
+        same = put_together(_same, known)
+        role = _as_kept(who.role, put_together(_role_type, known))
+        values = {**known.values, _ID: who.id, _ROLE: role}
+        holds = Condition(Bound((same,), values, is_lasting=known.is_lasting))
+        return ActingPrincipal(who.id, who.role, holds)
+
+
+def _same(known: Select[*tuple[Any, ...]]) -> ColumnElement[bool]:
+    """Whether the database knows somebody of an id and a role, and as active."""
+    identity, role, is_active = known.selected_columns
+    same = known.where(
+        identity == bindparam(_ID, type_=identity.type),
+        role == bindparam(_ROLE, type_=role.type),
+        is_active,
+    )
+    # of itself, whatever statement it stands in: that may read the same table
+    return same.correlate(None).exists()
+
+
+def _role_type(known: Select[*tuple[Any, ...]]) -> TypeEngine[Any]:
+    return known.selected_columns[1].type
 
 
 def _as_kept(role: str, kind: TypeEngine[Any]) -> object:
@@ -125,7 +143,6 @@ TokenPolicyDep = Annotated[TokenPolicy, Depends(get_token_policy)]
 async def get_caller(
     connection: HTTPConnection,
     token: Annotated[str, Depends(BearerScheme())],
-    tokens: TokenPolicyDep,
     database: DatabaseDep,
 ) -> Caller:
     """Read the token; nothing is sent.
@@ -134,11 +151,11 @@ async def get_caller(
         UnauthorizedError: there is no bearer token (401).
         InvalidTokenError: it does not hold (401).
     """
-    read = read_access_token(tokens, token)
-    find = runtime_of(connection).principal
-    if find is None:
+    runtime = runtime_of(connection)
+    read = read_access_token(runtime.tokens, token)
+    if runtime.principal is None:
         raise no_principal("this route")
-    return Caller(read, find, database)
+    return Caller(read, runtime.principal, database)
 
 
 CallerDep = Annotated[Caller, Depends(get_caller)]

@@ -52,8 +52,11 @@ async def create_post(
     """Write a post; you are its author."""
 
     async def write(who: ActingPrincipal) -> PostRow:
-        statement = queries.create_post(author_id=who.id, title=body.title, content=body.content)
-        return (await database.execute(statement, key=key, condition=who.holds)).one()
+        values = queries.new({"author_id": who.id, **body.model_dump()})
+        made = await database.execute(
+            queries.CREATE_POST, key=key, parameters=values, condition=who.holds
+        )
+        return made.one()
 
     post = await caller.act(write)
     response.headers["Location"] = f"{request.url.path}/{post.id}"
@@ -94,8 +97,10 @@ async def update_post(
     async def change(who: ActingPrincipal) -> PostRow:
         if not changes:
             return await _read_as_writer(database, post_id, who)
-        statement = queries.change_post(post_id, changes, author_id=_author_written_by(who))
-        return await _write(database, statement, post_id, who)
+        writer = _author_written_by(who)
+        statement = queries.change_post(frozenset(changes), is_by_anybody=writer is None)
+        values = {"post_id": post_id, "writer": writer, **queries.new(changes)}
+        return await _write(database, statement, post_id, who, values)
 
     return await caller.act(change)
 
@@ -119,10 +124,15 @@ def _author_written_by(who: Principal) -> int | None:
 
 
 async def _write(
-    database: Database, statement: Executable, post_id: int, who: ActingPrincipal
+    database: Database,
+    statement: Executable,
+    post_id: int,
+    who: ActingPrincipal,
+    values: dict[str, Any] | None = None,
 ) -> PostRow:
     """Run a statement that changes a post; where it changes none, say why."""
-    row = (await database.execute(statement, condition=who.holds)).one_or_none()
+    done = await database.execute(statement, parameters=values, condition=who.holds)
+    row: PostRow | None = done.one_or_none()
     if row is None:
         await _read_as_writer(database, post_id, who)
         raise NotFoundError
