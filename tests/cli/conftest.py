@@ -25,7 +25,7 @@ PATIENCE = 30.0
 SECRET_KEY = "nB2xk0dJr7Qe5sVw9zLtYh3mUaGc8fPiRo6E1KXW"
 
 APP = """
-import asyncio, os, time
+import asyncio, gc, os, time
 from fastapi import FastAPI, Request
 from sqlmodel import literal, select
 import neonkit
@@ -36,6 +36,10 @@ neonkit.install(app)
 @app.get("/pid")
 async def pid() -> int:
     return os.getpid()
+
+@app.get("/frozen")
+async def frozen() -> int:
+    return gc.get_freeze_count()
 
 @app.get("/rows")
 async def rows(session: neonkit.SessionDep) -> int:

@@ -44,6 +44,18 @@ def test_one_line_says_that_it_is_ready(launch: "Launch", production: dict[str, 
     assert f"(2 workers, pid {service.process.pid})" in service.text
 
 
+def test_the_app_is_left_out_of_garbage_collections(
+    launch: "Launch", production: dict[str, str]
+) -> None:
+    """What was imported and built before the first request is not walked through in one."""
+    service = launch("serve", "notes:app", env=production)
+    service.wait_until(service.is_ready)
+
+    frozen = service.get("/frozen").json()
+    assert isinstance(frozen, int)
+    assert frozen > 50_000
+
+
 def test_connections_are_refused_after_the_drain(
     launch: "Launch", production: dict[str, str]
 ) -> None:

@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Column, Integer, MetaData, Select
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel, col, select
 
-from neonkit.db import bind, put_together
+from neonkit.db import bind, put_together, rows_by_name
 from neonkit.errors import ConfigurationError, InvalidCursorError, RequestInvalidError
 from neonkit.resources import CursorPolicy, Page, PageRequest, search_index
 from neonkit.resources._cursor import decode_cursor, encode_cursor
@@ -48,6 +48,14 @@ class Book(Local, table=True):
     blurb: str
     price: Decimal | None = None
     created_at: datetime
+
+
+class StrictBookRead(BaseModel):
+    """The same, of a model that refuses unknown fields from clients."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: int
 
 
 class BookRead(SQLModel):
@@ -296,6 +304,23 @@ def test_a_search_index_names_itself_and_its_operators() -> None:
         "title": "gin_trgm_ops",
         "blurb": "gin_trgm_ops",
     }
+
+
+def test_a_page_of_rows_is_read_by_name() -> None:
+    """Models read SQLAlchemy's rows by their columns' names; what does not fit is still said."""
+    rows = rows_by_name(("id", "title", "blurb"), [(1, "a", "secret"), (2, "b", "secret")])
+    page = Page[Any].model_construct(items=list(rows), next_cursor=None, total=3)
+
+    shown = Page[BookRead].model_validate(page, from_attributes=True).model_dump(mode="json")
+
+    assert shown["items"] == [{"id": 1, "title": "a"}, {"id": 2, "title": "b"}]
+    strict = Page[StrictBookRead].model_validate(page, from_attributes=True)
+    assert [book.id for book in strict.items] == [1, 2]
+    nameless = Page[Any].model_construct(
+        items=list(rows_by_name(("id",), [(1,)])), next_cursor=None, total=None
+    )
+    with pytest.raises(ValidationError, match="title"):
+        Page[BookRead].model_validate(nameless, from_attributes=True)
 
 
 def test_a_page_of_rows_becomes_a_page_of_what_clients_see() -> None:

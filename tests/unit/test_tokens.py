@@ -52,6 +52,27 @@ def test_a_token_may_hint_at_who_its_bearer_was() -> None:
     assert read_access_token(POLICY, _token(uid=7)).principal is None
 
 
+def test_a_token_that_was_read_before_expires_all_the_same() -> None:
+    """That its signature held is remembered; the time is looked at each time."""
+    token = _token(exp=int(time.time()) - 3)  # two seconds of the five that clocks may differ
+
+    assert read_access_token(POLICY, token).subject == "7"
+    assert read_access_token(POLICY, token).subject == "7"
+    time.sleep(2.1)
+    with pytest.raises(InvalidTokenError):
+        read_access_token(POLICY, token)
+
+
+def test_a_token_that_was_read_before_ends_with_its_key() -> None:
+    """What another policy has verified counts for nothing here."""
+    token = issue_access_token(POLICY, "7")
+    read_access_token(POLICY, token)
+
+    for other in (TokenPolicy((b"n" * 64,)), TokenPolicy((KEY,), issuer="somebody")):
+        with pytest.raises(InvalidTokenError):
+            read_access_token(other, token)
+
+
 def test_a_previous_key_verifies_and_never_signs() -> None:
     """A key can be replaced while its tokens live."""
     new = TokenPolicy((b"n" * 64, KEY))

@@ -1,8 +1,10 @@
 """Access tokens: signed, short-lived, and read by one fixed rule whatever their header says."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from secrets import token_urlsafe
 from typing import Any
 
@@ -15,6 +17,7 @@ _ALGORITHM = "HS256"
 _TYPE = "at+jwt"  # RFC 9068: an access token, and nothing else that this key may sign
 _LEEWAY = 5
 _LONGEST = 4096
+_MOST = 1024  # tokens that are remembered
 _REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti"]
 
 
@@ -81,22 +84,32 @@ def read_access_token(policy: TokenPolicy, token: str) -> AccessToken:
     Raises:
         InvalidTokenError: for any reason, without saying which.
     """
-    if len(token) <= _LONGEST and token.isascii():
-        for key in policy.keys:
-            claims = _claims(policy, token, key)
-            if claims is not None:
-                return AccessToken(claims["sub"], _principal(claims))
+    if len(token) > _LONGEST or not token.isascii():
+        raise InvalidTokenError
+    read, expires_at = _verified(tuple(policy.keys), policy.issuer, token)
+    if expires_at <= time.time() - _LEEWAY:
+        raise InvalidTokenError
+    return read
+
+
+@lru_cache(_MOST)
+def _verified(keys: tuple[bytes, ...], issuer: str, token: str) -> tuple[AccessToken, float]:
+    """What a token says, and until when; a signature that held once holds for good."""
+    for key in keys:
+        claims = _claims(issuer, token, key)
+        if claims is not None:
+            return AccessToken(claims["sub"], _principal(claims)), float(claims["exp"])
     raise InvalidTokenError
 
 
-def _claims(policy: TokenPolicy, token: str, key: bytes) -> dict[str, Any] | None:
+def _claims(issuer: str, token: str, key: bytes) -> dict[str, Any] | None:
     try:
         whole = jwt.decode_complete(
             token,
             key,
             algorithms=[_ALGORITHM],
-            audience=policy.issuer,
-            issuer=policy.issuer,
+            audience=issuer,
+            issuer=issuer,
             leeway=_LEEWAY,
             options={"require": _REQUIRED},
         )

@@ -7,6 +7,7 @@ from neonkit.db._explain import execute_beside, expected_rows
 from neonkit.db._faults import Fault, FaultKind, fault_of, problem_error_of
 from neonkit.db._keys import Key, UnstorableAnswerError
 from neonkit.db._listeners import listen, unlisten
+from neonkit.db._once import rows_by_name
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._pool import PoolUse
 from neonkit.db._pulse import Pulse
@@ -41,6 +42,7 @@ __all__ = [
     "open_scope",
     "problem_error_of",
     "put_together",
+    "rows_by_name",
     "unbound",
     "unlisten",
     "why_not_alone",

@@ -5,7 +5,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import asyncpg
+from sqlalchemy import Dialect as AnyDialect
 from sqlalchemy.dialects.postgresql import asyncpg as stock
+from sqlalchemy.types import TypeEngine
+from sqlmodel.sql.sqltypes import UTCDateTime
 
 from neonkit.db import _connector
 from neonkit.db._adapted import Adapted, forget_text
@@ -189,8 +192,24 @@ def _unnamed() -> str:
     return ""
 
 
+class _AsReceived(UTCDateTime):
+    """SQLModel's time of a `timestamptz`, which asyncpg gives in UTC already."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: AnyDialect, coltype: object) -> None:
+        """Nothing is left to do."""
+
+
 class Dialect(NeonDialect, stock.PGDialect_asyncpg):
     """`postgresql+asyncpg`."""
 
     supports_statement_cache = True
     adapter = AdaptedConnection
+
+    def type_descriptor(self, typeobj: TypeEngine[Any]) -> TypeEngine[Any]:
+        """The type that this driver needs in a type's place."""
+        if type(typeobj) is UTCDateTime:
+            return _AsReceived().dialect_impl(self)
+        described: TypeEngine[Any] = super().type_descriptor(typeobj)
+        return described

@@ -147,8 +147,9 @@ def seen(row: Sequence[Any], key: Key | None) -> tuple[bool, bool, str | None]:
     if key is None:
         return row[0], True, None
     holds, is_free, fingerprint, answer = row
-    is_kept = holds and fingerprint is not None
-    return holds, is_free, _own_answer(fingerprint, answer, key) if is_kept else None
+    if not holds or fingerprint is None:
+        return holds, is_free, None
+    return holds, is_free, _own_answer(fingerprint, answer, key)
 
 
 async def store(connection: AsyncConnection, key: Key, answer: str) -> None:

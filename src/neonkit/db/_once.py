@@ -1,7 +1,7 @@
 """One statement that is a whole unit of work, in one round trip where that can be."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Any, Self
@@ -104,7 +104,7 @@ class _Done:
 
     def answer(self) -> Result[Any]:
         """What the caller gets."""
-        return _result(self.names, self.rows) if self.names else self.result
+        return rows_by_name(self.names, self.rows) if self.names else self.result
 
 
 async def execute_once(road: Road, once: Once) -> Result[Any]:
@@ -126,7 +126,7 @@ async def execute_once(road: Road, once: Once) -> Result[Any]:
         done = await _execute(road, whole.statement, {**once.whole.values, **taking})
     except DBAPIError as error:
         return await _settle(road, once, error)
-    return _result(whole.names, whole.rows_of(done.rows))
+    return rows_by_name(whole.names, whole.rows_of(done.rows))
 
 
 async def _execute_where(road: Road, whole: Bound, *, tells: bool) -> Result[Any]:
@@ -161,7 +161,7 @@ async def _holds(road: Road, whole: Bound) -> bool:
     return bool((await _execute(road, asking, whole.values)).rows[0][0])
 
 
-def _asking(_statement: Executable, condition: ColumnElement[bool]) -> Select[tuple[bool]]:
+def _asking(_statement: Executable, condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     return select(condition)
 
 
@@ -240,10 +240,11 @@ async def _execute_apart(lend: Lend, once: Once) -> Result[Any]:
 
 def _kept_result(answer: str) -> Result[Any]:
     kept = json.loads(answer)
-    return _result(tuple(kept["names"]), [read_value(row) for row in kept["rows"]])
+    return rows_by_name(tuple(kept["names"]), [read_value(row) for row in kept["rows"]])
 
 
-def _result(names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> Result[Any]:
+def rows_by_name(names: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> Result[Any]:
+    """A result of rows that were read before, whose columns are known by these names."""
     return IteratorResult(_metadata_of(names), map(tuple, rows))
 
 

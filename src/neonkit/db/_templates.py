@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 from sqlalchemy import BindParameter, Executable
 from sqlalchemy.sql._util_cy import anon_map
 from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
+from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
 
 from neonkit.errors import ConfigurationError
 
 Made = TypeVar("Made")
 
+_MEMO = "_neonkit_bound"
 _MOST = 512  # structures
 _SHARED = (
     "the statement and the condition under which it is executed both have a parameter {}; give the "
@@ -75,6 +77,17 @@ def bind(*elements: object) -> Bound:
 
     What has execution options, or a structure that SQLAlchemy cannot name, stands for itself.
     """
+    first = elements[0]
+    if len(elements) > 1 or not isinstance(first, ClauseElement):
+        return _bind(*elements)
+    bound: Bound | None = first.__dict__.get(_MEMO)
+    if bound is None:
+        bound = _bind(first)
+        first._set_memoized_attribute(_MEMO, bound)  # noqa: SLF001  # its copies leave it out
+    return bound
+
+
+def _bind(*elements: object) -> Bound:
     anonymous = anon_map()
     parameters: list[BindParameter[Any]] = []
     key = tuple((type(each), _key_of(each, anonymous, parameters)) for each in elements)

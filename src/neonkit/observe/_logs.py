@@ -26,6 +26,7 @@ _PASSWORD = re.compile(
     """
 )
 
+_JSON = json.JSONEncoder(allow_nan=False)
 _COLOURS = MappingProxyType({"warning": "33", "error": "31", "critical": "1;31", "debug": "2"})
 
 # SQLAlchemy names a logger after the class it speaks for: our subclass of its pool is in neonkit.db
@@ -56,7 +57,7 @@ class JsonFormatter(logging.Formatter):
         trace = _trace_of(self, record)
         if trace:
             entry["exception"] = trace
-        return json.dumps(_masked(entry), allow_nan=False)
+        return _JSON.encode(_masked(entry))
 
 
 class ConsoleFormatter(logging.Formatter):

@@ -17,6 +17,7 @@ from neonkit.errors import ConfigurationError, InvalidCursorError
 _MAC_BYTES = 16
 _SHORTEST_KEY = 16
 _LONGEST_TOKEN = 8192
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _PURPOSE = b"neonkit.cursor.1\0"
 
 KeyValue = None | bool | int | float | str | datetime | date | time | Decimal | UUID | Enum
@@ -79,9 +80,7 @@ def encode_cursor(values: Sequence[object], query: bytes, policy: CursorPolicy) 
         TypeError: a value of a type that has no place in a cursor.
     """
     written = [_write(value) for value in values]
-    payload = json.dumps(written, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "surrogatepass"
-    )
+    payload = _JSON.encode(written).encode("utf-8", "surrogatepass")
     return urlsafe_b64encode(policy.sign(payload, query) + payload).decode().rstrip("=")
 
 

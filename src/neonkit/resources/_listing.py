@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, literal_column, select
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
 
 from neonkit.db import Bound
 from neonkit.resources._order import Order, order_of, padded_by
@@ -47,6 +48,7 @@ class Listing:
         figure: its total, as a column of the page; `None` where that cannot be.
         sql: `matching`, rendered: alike in every process, whatever objects it was built from.
         width: how many things it selects.
+        is_flat: whether they are columns all, and no entities.
     """
 
     matching: Select[*tuple[Any, ...]]
@@ -55,6 +57,7 @@ class Listing:
     figure: ColumnElement[Any] | None
     sql: str
     width: int
+    is_flat: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def listing_of(
         figure_of(matching, asked.total, whole=_whole_table_of(matching)),
         _render(matching),
         len(statement.column_descriptions),
+        all(map(_is_column, statement.column_descriptions)),
     )
 
 
@@ -133,6 +137,10 @@ def fingerprint(listing: Listing, bound: Bound, given: Mapping[str, Any]) -> byt
         values = tuple(sorted(listing.matching.compile(dialect=DIALECT).params.items()))
     text = repr((str(listing.order), listing.sql, *values, *given.values()))
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _is_column(described: Mapping[str, Any]) -> bool:
+    return isinstance(described["type"], TypeEngine)
 
 
 def _whole_table_of(statement: Select[*tuple[Any, ...]]) -> Table | None:

@@ -99,6 +99,8 @@ def _refuse(_constant: str) -> NoReturn:
 
 
 def _is_json(value: bytes) -> bool:
+    if value == b"application/json":  # nearly always; the parser takes 20 µs
+        return True
     header = HeaderMessage()
     header["content-type"] = value.decode("latin-1")
     kind = header.get_content_type()

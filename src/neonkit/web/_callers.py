@@ -102,15 +102,14 @@ class Caller:
 
     def _acting(self, who: Principal) -> ActingPrincipal:
         known = bind(self._find(self._token.subject))
-        same = put_together(_same, known)
-        role = _as_kept(who.role, put_together(_role_type, known))
-        values = {**known.values, _ID: who.id, _ROLE: role}
+        same, kind = put_together(_same, known)
+        values = {**known.values, _ID: who.id, _ROLE: _as_kept(who.role, kind)}
         holds = Condition(Bound((same,), values, is_lasting=known.is_lasting))
         return ActingPrincipal(who.id, who.role, holds)
 
 
-def _same(known: Select[*tuple[Any, ...]]) -> ColumnElement[bool]:
-    """Whether the database knows somebody of an id and a role, and as active."""
+def _same(known: Select[*tuple[Any, ...]]) -> tuple[ColumnElement[bool], TypeEngine[Any]]:
+    """Whether the database knows somebody of an id and a role as active; and a role's type."""
     identity, role, is_active = known.selected_columns
     same = known.where(
         identity == bindparam(_ID, type_=identity.type),
@@ -118,11 +117,7 @@ def _same(known: Select[*tuple[Any, ...]]) -> ColumnElement[bool]:
         is_active,
     )
     # of itself, whatever statement it stands in: that may read the same table
-    return same.correlate(None).exists()
-
-
-def _role_type(known: Select[*tuple[Any, ...]]) -> TypeEngine[Any]:
-    return known.selected_columns[1].type
+    return same.correlate(None).exists(), role.type
 
 
 def _as_kept(role: str, kind: TypeEngine[Any]) -> object:

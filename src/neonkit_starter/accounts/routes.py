@@ -85,7 +85,7 @@ async def create_account(
         return (await database.execute(statement, key=key, condition=who.holds)).one()
 
     account = await caller.act(write)
-    response.headers["Location"] = f"{request.url.path}/{account.id}"
+    response.headers["Location"] = f"{request.scope['path']}/{account.id}"
     return account
 
 
@@ -238,7 +238,7 @@ async def create_transfer(
         return await _carry_out(database, statement, who, key.for_good())
 
     made = _carried_out(await caller.act(move))
-    response.headers["Location"] = f"{request.url.path}/{made.id}"
+    response.headers["Location"] = f"{request.scope['path']}/{made.id}"
     return made
 
 

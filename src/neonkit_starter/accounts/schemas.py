@@ -4,9 +4,16 @@ import re
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, Strict, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
-from sqlmodel import Field, SQLModel
 
 from neonkit import InputModel, UtcDateTime
 from neonkit_starter.accounts.models import Status
@@ -58,7 +65,7 @@ class AccountCreate(InputModel):
     currency: Currency = "EUR"
 
 
-class AccountRead(SQLModel):
+class AccountRead(BaseModel):
     """An account, as its owner sees it."""
 
     id: int
@@ -75,7 +82,7 @@ class DepositCreate(InputModel):
     amount: Amount
 
 
-class DepositRead(SQLModel):
+class DepositRead(BaseModel):
     """A deposit that was made."""
 
     id: int
@@ -84,7 +91,7 @@ class DepositRead(SQLModel):
     created_at: UtcDateTime
 
 
-class EntryRead(SQLModel):
+class EntryRead(BaseModel):
     """One step of a ledger; without a transfer it is a deposit."""
 
     version: int
@@ -94,7 +101,7 @@ class EntryRead(SQLModel):
     created_at: UtcDateTime
 
 
-class BalanceRead(SQLModel):
+class BalanceRead(BaseModel):
     """An account's balance and version at one moment."""
 
     id: int
@@ -102,7 +109,7 @@ class BalanceRead(SQLModel):
     version: int
 
 
-class Snapshot(SQLModel):
+class Snapshot(BaseModel):
     """Accounts at one moment."""
 
     accounts: list[BalanceRead]
@@ -116,7 +123,7 @@ class TransferCreate(InputModel):
     amount: Amount
 
 
-class TransferRead(SQLModel):
+class TransferRead(BaseModel):
     """A transfer that was made."""
 
     id: int

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from sqlmodel import SQLModel
+from pydantic import BaseModel
 
 
-class TokenRead(SQLModel):
+class TokenRead(BaseModel):
     """A token, as OAuth2 answers with it (RFC 6749 section 5.1)."""
 
     access_token: str

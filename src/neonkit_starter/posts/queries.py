@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, insert, select, update
+from sqlalchemy import BindParameter, Select, bindparam, delete, insert, select, update
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from sqlmodel import col
 
@@ -26,7 +26,8 @@ _NEWEST = 100
 
 
 # made once: to make a statement takes longer than to send it
-_POST_BY_ID = select(*SHOWN).where(col(Post.id) == bindparam("post_id"))
+_POSTS = select(*SHOWN)
+_POST_BY_ID = _POSTS.where(col(Post.id) == bindparam("post_id"))
 CREATE_POST = (
     insert(Post)
     .values({name: bindparam(f"new_{name}") for name in ("author_id", "title", "content")})
@@ -40,13 +41,13 @@ def post_by_id(post_id: int) -> Select[*Row]:
     return _POST_BY_ID.params(post_id=post_id)
 
 
-def posts(*, author_id: int | None = None) -> Select[*Row]:
+def posts(*, author_id: int | BindParameter[int] | None = None) -> Select[*Row]:
     """All posts, or those of one author."""
-    found = select(*SHOWN)
+    found = _POSTS
     return found if author_id is None else found.where(col(Post.author_id) == author_id)
 
 
-def newest_posts_of(author_id: int) -> Select[*Row]:
+def newest_posts_of(author_id: BindParameter[int]) -> Select[*Row]:
     """The newest 100 posts of an author, newest first."""
     latest = col(Post.created_at).desc(), col(Post.id).desc()
     return posts(author_id=author_id).order_by(*latest).limit(_NEWEST)

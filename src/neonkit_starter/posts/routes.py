@@ -59,7 +59,7 @@ async def create_post(
         return made.one()
 
     post = await caller.act(write)
-    response.headers["Location"] = f"{request.url.path}/{post.id}"
+    response.headers["Location"] = f"{request.scope['path']}/{post.id}"
     return post
 
 

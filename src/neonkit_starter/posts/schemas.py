@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
-from sqlmodel import SQLModel
+from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from neonkit import InputModel, PatchModel, UtcDateTime
 
@@ -34,7 +33,7 @@ class PostPatch(PatchModel):
     content: Content
 
 
-class PostRead(SQLModel):
+class PostRead(BaseModel):
     """A post, as clients see one."""
 
     id: int

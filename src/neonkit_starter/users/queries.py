@@ -8,7 +8,7 @@ from sqlmodel import col
 from sqlmodel import select as select_entity
 from sqlmodel.sql.expression import SelectOfScalar
 
-from neonkit_starter.posts.queries import newest_posts_of
+from neonkit_starter.posts import queries as posts
 from neonkit_starter.users.models import Role, User
 
 Row = tuple[Any, ...]
@@ -28,7 +28,15 @@ SHOWN = (
 _PRINCIPAL = select(col(User.id), col(User.role), col(User.is_active)).where(
     col(User.id) == bindparam("subject")
 )
-_USER_BY_ID = select(*SHOWN).where(col(User.id) == bindparam("user_id"))
+_USERS = select(*SHOWN)
+_USER_BY_ID = _USERS.where(col(User.id) == bindparam("user_id"))
+_NEWEST = posts.newest_posts_of(bindparam("user_id")).subquery("newest")
+_USER_WITH_POSTS = (
+    select(*SHOWN, *(column.label(f"post_{column.key}") for column in _NEWEST.columns))
+    .outerjoin_from(User, _NEWEST, _NEWEST.columns.author_id == col(User.id))
+    .where(col(User.id) == bindparam("user_id"))
+    .order_by(_NEWEST.columns.created_at.desc(), _NEWEST.columns.id.desc())
+)
 
 
 def principal_of(subject: str) -> Select[*Row]:
@@ -43,13 +51,7 @@ def user_by_id(user_id: int) -> Select[*Row]:
 
 def user_with_posts(user_id: int) -> Select[*Row]:
     """The user, if there is one, once for each of the newest 100 posts, or with none."""
-    newest = newest_posts_of(user_id).subquery("newest")
-    posts = (column.label(f"post_{column.key}") for column in newest.columns)
-    found = select(*SHOWN, *posts).outerjoin_from(
-        User, newest, newest.columns.author_id == col(User.id)
-    )
-    latest = newest.columns.created_at.desc(), newest.columns.id.desc()
-    return found.where(col(User.id) == user_id).order_by(*latest)
+    return _USER_WITH_POSTS.params(user_id=user_id)
 
 
 def user_by_username(username: str) -> SelectOfScalar[User]:
@@ -64,7 +66,7 @@ def user_by_email(email: str) -> SelectOfScalar[User]:
 
 def users(*, role: Role | None = None, is_active: bool | None = None) -> Select[*Row]:
     """All users, or those of a role or a state."""
-    found = select(*SHOWN)
+    found = _USERS
     if role is not None:
         found = found.where(col(User.role) == role)
     if is_active is not None:

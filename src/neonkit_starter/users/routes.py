@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
-from sqlalchemy import Row
+from sqlalchemy import Row, select
 from sqlmodel import col
 
 from neonkit import (
@@ -25,7 +25,7 @@ from neonkit.errors import (
     NotFoundError,
 )
 from neonkit.web import ActingPrincipal, Principal, raises
-from neonkit_starter.posts.schemas import PostRead
+from neonkit_starter.posts import queries as posts
 from neonkit_starter.rows import existing
 from neonkit_starter.users import queries
 from neonkit_starter.users.errors import WeakPasswordError
@@ -43,6 +43,9 @@ router = APIRouter(prefix="/users", tags=["users"])
 
 UserId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 UserRow = Row[*tuple[Any, ...]]
+
+_USER = [str(column.key) for column in select(*queries.SHOWN).selected_columns]
+_POST = [str(column.key) for column in select(*posts.SHOWN).selected_columns]
 
 
 @router.post(
@@ -68,7 +71,7 @@ async def create_user(
         username=body.username, email=body.email, hashed_password=hashed
     )
     user = (await database.execute(statement, key=key)).one()
-    response.headers["Location"] = f"{request.url.path}/{user.id}"
+    response.headers["Location"] = f"{request.scope['path']}/{user.id}"
     return user
 
 
@@ -124,11 +127,10 @@ async def read_user(
     caller: CallerDep,
     database: DatabaseDep,
     include: Literal["posts"] | None = None,
-) -> UserRead:
+) -> UserRow | dict[str, Any]:
     """Read an account; `include=posts` adds its newest 100 posts."""
     if include is None:
-        user = await caller.act(lambda who: _read(database, who, user_id))
-        return UserRead.model_validate(user)
+        return await caller.act(lambda who: _read(database, who, user_id))
     return await caller.act(lambda who: _read_with_posts(database, who, user_id))
 
 
@@ -174,15 +176,15 @@ async def _read(database: Database, who: ActingPrincipal, user_id: int) -> UserR
 
 async def _read_with_posts(
     database: Database, who: ActingPrincipal, user_id: int
-) -> UserReadWithPosts:
+) -> dict[str, Any]:
     _refuse_strangers(who, user_id)
     found = await database.execute(queries.user_with_posts(user_id), condition=who.holds)
-    rows = [row._asdict() for row in found]
+    rows = found.all()
     if not rows:
         raise NotFoundError
-    fields = PostRead.model_fields
-    posts = [{name: row[f"post_{name}"] for name in fields} for row in rows if row["post_id"]]
-    return UserReadWithPosts.model_validate({**rows[0], "posts": posts})
+    user = dict(zip(_USER, rows[0], strict=False))
+    newest = [dict(zip(_POST, row[len(user) :], strict=True)) for row in rows]
+    return {**user, "posts": [post for post in newest if post["id"] is not None]}
 
 
 async def _update(

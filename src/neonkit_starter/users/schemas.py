@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
-from sqlmodel import SQLModel
+from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from neonkit import InputModel, PatchModel, UtcDateTime
 from neonkit_starter.posts.schemas import PostRead
@@ -39,7 +38,7 @@ class UserPatchByAdmin(UserPatch):
     is_active: bool
 
 
-class UserRead(SQLModel):
+class UserRead(BaseModel):
     """A user, as clients see one."""
 
     id: int
