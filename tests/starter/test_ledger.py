@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Executable, Row, text
+from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,8 +12,8 @@ from neonkit_starter.accounts.models import MOST, Account
 from neonkit_starter.users.models import User
 
 
-async def _carry_out(session: AsyncSession, statement: Executable) -> Row[*tuple[object, ...]]:
-    return (await (await session.connection()).execute(statement)).one()
+async def _carry_out(session: AsyncSession, call: queries.Call) -> Row[*tuple[object, ...]]:
+    return (await (await session.connection()).execute(*call)).one()
 
 
 async def _open(session: AsyncSession, owner: User) -> int:

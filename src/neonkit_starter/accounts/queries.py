@@ -33,6 +33,8 @@ from sqlmodel import col
 from neonkit_starter.accounts.models import MOST, Account, Entry, Transfer
 
 Row = tuple[Any, ...]
+Call = tuple[Select[*Row], dict[str, Any]]
+"""A statement, made once, and its parameters."""
 Types = dict[str, TypeEngine[Any]]
 
 SHOWN = (
@@ -168,27 +170,27 @@ _CLOSE = _in_order(_LOCKED, _MAY_CLOSE, _CLOSED, verdict=_MAY_CLOSE, made=_CLOSE
 
 def transfer(  # each a value of the statement, by name
     *, payer: int, payee: int, amount: Decimal, caller: int, is_admin: bool, key: str
-) -> Select[*Row]:
+) -> Call:
     """Move money, if it is the caller's and all of it is there."""
-    return _MOVE.params(
-        payer=payer,
-        payee=payee,
-        amount=amount,
-        caller=caller,
-        is_admin=is_admin,
-        key=key,
-        most=MOST,
-    )
+    return _MOVE, {
+        "payer": payer,
+        "payee": payee,
+        "amount": amount,
+        "caller": caller,
+        "is_admin": is_admin,
+        "key": key,
+        "most": MOST,
+    }
 
 
-def deposit(*, account: int, amount: Decimal) -> Select[*Row]:
+def deposit(*, account: int, amount: Decimal) -> Call:
     """Book money that comes from outside."""
-    return _BOOK.params(account=account, amount=amount, most=MOST)
+    return _BOOK, {"account": account, "amount": amount, "most": MOST}
 
 
-def close(*, account: int, caller: int, is_admin: bool) -> Select[*Row]:
+def close(*, account: int, caller: int, is_admin: bool) -> Call:
     """Close an empty account; one that is closed stays so."""
-    return _CLOSE.params(account=account, caller=caller, is_admin=is_admin)
+    return _CLOSE, {"account": account, "caller": caller, "is_admin": is_admin}
 
 
 def open_account(*, owner_id: int, currency: str) -> ReturningInsert[*Row]:

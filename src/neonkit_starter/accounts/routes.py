@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from sqlalchemy import Executable, Row
+from sqlalchemy import Row
 from sqlmodel import col
 
 from neonkit import (
@@ -143,8 +143,8 @@ async def close_account(
     """Close an empty account; its ledger stays, and closing it again changes nothing."""
 
     async def close(who: ActingPrincipal) -> MoneyRow:
-        statement = queries.close(account=account_id, caller=who.id, is_admin=is_admin(who))
-        return await _carry_out(database, statement, who, key)
+        call = queries.close(account=account_id, caller=who.id, is_admin=is_admin(who))
+        return await _carry_out(database, call, who, key)
 
     return _carried_out(await caller.act(close))
 
@@ -194,8 +194,8 @@ async def create_deposit(
 
     async def book(who: ActingPrincipal) -> MoneyRow:
         who.require(Role.ADMIN)
-        statement = queries.deposit(account=account_id, amount=body.amount)
-        return await _carry_out(database, statement, who, key.for_good())
+        call = queries.deposit(account=account_id, amount=body.amount)
+        return await _carry_out(database, call, who, key.for_good())
 
     return _carried_out(await caller.act(book))
 
@@ -227,7 +227,7 @@ async def create_transfer(
         raise SameAccountError
 
     async def move(who: ActingPrincipal) -> MoneyRow:
-        statement = queries.transfer(
+        call = queries.transfer(
             payer=body.from_account_id,
             payee=body.to_account_id,
             amount=body.amount,
@@ -235,7 +235,7 @@ async def create_transfer(
             is_admin=is_admin(who),
             key=key.value,
         )
-        return await _carry_out(database, statement, who, key.for_good())
+        return await _carry_out(database, call, who, key.for_good())
 
     made = _carried_out(await caller.act(move))
     response.headers["Location"] = f"{request.scope['path']}/{made.id}"
@@ -274,9 +274,11 @@ async def _read_account(database: Database, who: ActingPrincipal, account_id: in
 
 
 async def _carry_out(
-    database: Database, statement: Executable, who: ActingPrincipal, key: Key | None
+    database: Database, call: queries.Call, who: ActingPrincipal, key: Key | None
 ) -> MoneyRow:
-    row: MoneyRow = (await database.execute(statement, key=key, condition=who.holds)).one()
+    statement, values = call
+    done = await database.execute(statement, key=key, parameters=values, condition=who.holds)
+    row: MoneyRow = done.one()
     return row
 
 

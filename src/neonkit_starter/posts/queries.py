@@ -27,18 +27,13 @@ _NEWEST = 100
 
 # made once: to make a statement takes longer than to send it
 _POSTS = select(*SHOWN)
-_POST_BY_ID = _POSTS.where(col(Post.id) == bindparam("post_id"))
+POST_BY_ID = _POSTS.where(col(Post.id) == bindparam("post_id"))
 CREATE_POST = (
     insert(Post)
     .values({name: bindparam(f"new_{name}") for name in ("author_id", "title", "content")})
     .returning(*SHOWN)
 )
 """Write a post; its parameters are what `new` makes of these."""
-
-
-def post_by_id(post_id: int) -> Select[*Row]:
-    """The post, if there is one."""
-    return _POST_BY_ID.params(post_id=post_id)
 
 
 def posts(*, author_id: int | BindParameter[int] | None = None) -> Select[*Row]:

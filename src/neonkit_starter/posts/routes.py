@@ -80,7 +80,7 @@ async def list_posts(
 @router.get("/posts/{post_id}", response_model=PostRead, openapi_extra=raises(NotFoundError))
 async def read_post(post_id: Id, database: DatabaseDep) -> PostRow:
     """Read a post."""
-    return existing(await database.execute(queries.post_by_id(post_id)))
+    return existing(await database.execute(queries.POST_BY_ID, parameters={"post_id": post_id}))
 
 
 @router.patch(
@@ -141,7 +141,9 @@ async def _write(
 
 async def _read_as_writer(database: Database, post_id: int, who: ActingPrincipal) -> PostRow:
     """Read a post that the caller may change."""
-    post = existing(await database.execute(queries.post_by_id(post_id), condition=who.holds))
+    values = {"post_id": post_id}
+    found = await database.execute(queries.POST_BY_ID, parameters=values, condition=who.holds)
+    post = existing(found)
     if _author_written_by(who) not in {None, post.author_id}:
         raise ForbiddenError
     return post

@@ -1,5 +1,6 @@
 """What is asked about users, and the statements that change them."""
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, func, insert, select, update
@@ -29,29 +30,21 @@ _PRINCIPAL = select(col(User.id), col(User.role), col(User.is_active)).where(
     col(User.id) == bindparam("subject")
 )
 _USERS = select(*SHOWN)
-_USER_BY_ID = _USERS.where(col(User.id) == bindparam("user_id"))
+USER_BY_ID = _USERS.where(col(User.id) == bindparam("user_id"))
 _NEWEST = posts.newest_posts_of(bindparam("user_id")).subquery("newest")
-_USER_WITH_POSTS = (
+USER_WITH_POSTS = (
     select(*SHOWN, *(column.label(f"post_{column.key}") for column in _NEWEST.columns))
     .outerjoin_from(User, _NEWEST, _NEWEST.columns.author_id == col(User.id))
     .where(col(User.id) == bindparam("user_id"))
     .order_by(_NEWEST.columns.created_at.desc(), _NEWEST.columns.id.desc())
 )
+"""The user, if there is one, once for each of the newest 100 posts, or with none."""
 
 
+@lru_cache
 def principal_of(subject: str) -> Select[*Row]:
     """What the toolkit must know of a token's owner; the subject is the user's id."""
     return _PRINCIPAL.params(subject=int(subject))
-
-
-def user_by_id(user_id: int) -> Select[*Row]:
-    """The user, if there is one."""
-    return _USER_BY_ID.params(user_id=user_id)
-
-
-def user_with_posts(user_id: int) -> Select[*Row]:
-    """The user, if there is one, once for each of the newest 100 posts, or with none."""
-    return _USER_WITH_POSTS.params(user_id=user_id)
 
 
 def user_by_username(username: str) -> SelectOfScalar[User]:

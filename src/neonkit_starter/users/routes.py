@@ -171,14 +171,17 @@ def _refuse_strangers(who: Principal, user_id: int) -> None:
 
 async def _read(database: Database, who: ActingPrincipal, user_id: int) -> UserRow:
     _refuse_strangers(who, user_id)
-    return existing(await database.execute(queries.user_by_id(user_id), condition=who.holds))
+    values = {"user_id": user_id}
+    found = await database.execute(queries.USER_BY_ID, parameters=values, condition=who.holds)
+    return existing(found)
 
 
 async def _read_with_posts(
     database: Database, who: ActingPrincipal, user_id: int
 ) -> dict[str, Any]:
     _refuse_strangers(who, user_id)
-    found = await database.execute(queries.user_with_posts(user_id), condition=who.holds)
+    values = {"user_id": user_id}
+    found = await database.execute(queries.USER_WITH_POSTS, parameters=values, condition=who.holds)
     rows = found.all()
     if not rows:
         raise NotFoundError
