@@ -22,7 +22,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Index, MetaData, delete, event, func, insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.orm import aliased, contains_eager, joinedload, registry, selectinload
+from sqlalchemy.orm import (
+    ORMExecuteState,
+    aliased,
+    contains_eager,
+    joinedload,
+    registry,
+    selectinload,
+    with_loader_criteria,
+)
 from sqlmodel import Field, Relationship, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
@@ -439,6 +447,26 @@ async def test_relations_columns_and_joins_are_kept(session: AsyncSession) -> No
     other = aliased(Verse)
     renamed = await paginate(session, select(other), counted, sort=[col(other.rank).desc()])
     assert [verse.rank for verse in renamed.items] == [9, 5, 4]
+
+
+async def test_a_list_of_columns_is_the_sessions_own(session: AsyncSession) -> None:
+    """What waits to be flushed is in it, and what hears of each statement may change it."""
+    names = select(col(Poet.id), col(Poet.name))
+    session.add_all(Poet(name=name) for name in "ab")
+
+    waiting = await paginate(session, names, PageRequest(), sort=[col(Poet.name)])
+    assert [row.name for row in waiting.items] == ["a", "b"]
+    (poet,) = (await session.exec(select(Poet).where(Poet.name == "b"))).all()
+    poet.name = "c"
+    changed = await paginate(session, names, PageRequest(), sort=[col(Poet.name)])
+    assert [row.name for row in changed.items] == ["a", "c"]
+
+    def only_a(state: ORMExecuteState) -> None:
+        state.statement = state.statement.options(with_loader_criteria(Poet, col(Poet.name) == "a"))
+
+    event.listen(session.sync_session, "do_orm_execute", only_a)
+    heard = await paginate(session, names, PageRequest(), sort=[col(Poet.name)])
+    assert [row.name for row in heard.items] == ["a"]
 
 
 async def test_rows_of_an_outer_join_are_paged_with_their_nulls(session: AsyncSession) -> None:

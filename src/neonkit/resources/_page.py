@@ -1,6 +1,7 @@
 """Pages: what a query string asks of a list, and the answer."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
 
 from pydantic import (
@@ -29,7 +30,7 @@ from neonkit.resources._listing import (
     values_at,
     window_of,
 )
-from neonkit.resources._order import Order, element_of, values_of
+from neonkit.resources._order import element_of, values_of
 from neonkit.resources._search import has_trigram, pattern_of
 from neonkit.resources._total import Total, settle
 
@@ -200,47 +201,91 @@ async def paginate(
     columns = [element_of(each) for each in (*sort, *(search if page.q is not None else ()))]
     # a condition of the caller's own may speak of the statement's aliases
     bound = (unbound if isinstance(condition, ColumnElement) else bind)(statement, *columns)
-    asked = Asked(page.sort, len(sort), page.q is not None, has_trigram(page.q), page.total)
-    listing = put_together(listing_of, bound, asked)
-    values = pattern_of(page.q) if page.q is not None else {}
-    query = fingerprint(listing, bound, values)
-    values = {**bound.values, **values}
-    under = _bound_of(condition, is_lasting=bound.is_lasting)
-    place, at = _place(page, listing.order, query)
-    window = put_together(window_of, under, listing, place)
-    planned = listing.matching if page.total == "estimated" and listing.figure is None else None
-    whole = {**bound.beside(under).values, **values, **at}
-    items, rows, expected = await session.run_sync(_read, listing, window, planned, whole)
+    listed = _listed(bound, page, menu=len(sort))
+    under = _condition(condition, is_lasting=bound.is_lasting)
+    window, values = _window(listed, page, under)
+    items, rows, expected = await session.run_sync(_read, listed, window, values)
     if not rows and under.templates:
         await _require(session, under)
-    cursor = None
-    if len(rows) > page.limit:
-        last = rows[page.limit - 1][listing.width : listing.width + len(listing.order.keys)]
-        cursor = encode_cursor(last, query, page.policy)
-    told = rows[0][-1] if rows and listing.figure is not None else expected
-    if page.total == "exact" and not (rows or page.offset or page.cursor):
-        told = 0
-    total = None
-    if page.total != "none":
-        total = await settle(session, listing.matching, listing.figure, told, values)
+    total = await _total(session, page, listed, rows, expected)
+    cursor = _cursor(page, listed, rows)
     return Page.model_construct(items=items[: page.limit], next_cursor=cursor, total=total)
 
 
-def _bound_of(condition: ColumnElement[bool] | Condition | None, *, is_lasting: bool) -> Bound:
-    if isinstance(condition, Condition):
-        return condition.bound
-    return Bound((), {}, is_lasting) if condition is None else unbound(condition)
+@dataclass(frozen=True)
+class _Listed:
+    """A list with its values.
+
+    Attributes:
+        listing: the list.
+        values: of its parameters.
+        query: the fingerprint of both.
+        is_planned: whether its total is what the planner expects of it.
+    """
+
+    listing: Listing
+    values: Mapping[str, Any]
+    query: bytes
+    is_planned: bool
 
 
-def _place(page: PageRequest, order: Order, query: bytes) -> tuple[Place, dict[str, Any]]:
-    """Where the page begins, and the parameters that say so."""
-    values: dict[str, Any] = dict(values_at(limit=page.limit, offset=page.offset))
+def _listed(bound: Bound, page: PageRequest, *, menu: int) -> _Listed:
+    asked = Asked(page.sort, menu, page.q is not None, has_trigram(page.q), page.total)
+    listing = put_together(listing_of, bound, asked)
+    pattern = {} if page.q is None else pattern_of(page.q)
+    is_planned = page.total == "estimated" and listing.figure is None
+    query = fingerprint(listing, bound, pattern)
+    return _Listed(listing, {**bound.values, **pattern}, query, is_planned)
+
+
+def _condition(condition: ColumnElement[bool] | Condition | None, *, is_lasting: bool) -> Bound:
+    """The condition, for the window of a list whose template lasts or does not."""
+    if condition is None:
+        return Bound((), {}, is_lasting)
+    if isinstance(condition, ColumnElement):
+        return unbound(condition)
+    return condition.bound if is_lasting else replace(condition.bound, is_lasting=False)
+
+
+def _window(
+    listed: _Listed, page: PageRequest, under: Bound
+) -> tuple[AnySelect[*tuple[Any, ...]], Mapping[str, Any]]:
+    """The page's statement, and its parameters."""
+    values = {**listed.values, **values_at(limit=page.limit, offset=page.offset)}
     nulls = None
     if page.cursor is not None:
-        row = decode_cursor(page.cursor, query, page.policy, order.types)
-        values |= values_of(row)
+        row = decode_cursor(page.cursor, listed.query, page.policy, listed.listing.order.types)
         nulls = frozenset(i for i, value in enumerate(row) if value is None)
-    return Place(bool(page.offset), nulls), values
+        values |= values_of(row)
+    place = Place(has_offset=bool(page.offset), nulls=nulls)
+    window = put_together(window_of, under, listed.listing, place)
+    return window, Bound((), values).beside(under).values
+
+
+def _cursor(page: PageRequest, listed: _Listed, rows: Sequence[Sequence[Any]]) -> str | None:
+    """What continues after the page, if anything does."""
+    if len(rows) <= page.limit:
+        return None
+    listing = listed.listing
+    keys = rows[page.limit - 1][listing.width : listing.width + len(listing.order.keys)]
+    return encode_cursor(keys, listed.query, page.policy)
+
+
+async def _total(
+    session: AsyncSession,
+    page: PageRequest,
+    listed: _Listed,
+    rows: Sequence[Sequence[Any]],
+    expected: int | None,
+) -> int | None:
+    """How many rows the list has, if that was asked; the page's own statement mostly tells."""
+    if page.total == "none":
+        return None
+    if page.total == "exact" and not (rows or page.offset or page.cursor):
+        return 0
+    listing = listed.listing
+    told = rows[0][-1] if rows and listing.figure is not None else expected
+    return await settle(session, listing.matching, listing.figure, told, listed.values)
 
 
 async def _require(session: AsyncSession, condition: Bound) -> None:
@@ -256,24 +301,24 @@ def _is_idle(session: Session) -> bool:
 
 def _read(
     session: Session,
-    listing: Listing,
+    listed: _Listed,
     window: AnySelect[*tuple[Any, ...]],
-    planned: AnySelect[*tuple[Any, ...]] | None,
     values: Mapping[str, Any],
 ) -> tuple[list[Any], Sequence[Sequence[Any]], int | None]:
-    """What the user selected, the whole rows, and how many are expected of what is planned."""
+    """What the user selected, the whole rows, and how many the planner expects where it plans."""
     # SQLModel's own `execute` is deprecated for its users, and its `exec` drops the further columns
-    expected = None
-    if planned is not None:
-        result, expected = execute_beside(session, window, planned, values)
+    listing, expected = listed.listing, None
+    if listed.is_planned:
+        result, expected = execute_beside(session, window, listing.matching, values)
     elif listing.is_flat and _is_idle(session):
         connection = session.connection(bind_arguments={"clause": window})
         result = connection.execute(window, values)
     else:
         result = Session.execute(session, window, values)
-    rows = (result.unique() if listing.width == 1 else result).all()
     if listing.width == 1:
+        rows = result.unique().all()
         return [row[0] for row in rows], rows, expected
+    rows = result.all()
     names = rows[0]._fields[: listing.width] if rows else ()
     shown = rows_by_name(names, (row[: listing.width] for row in rows))
     return list(shown.all()), rows, expected
