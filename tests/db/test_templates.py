@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import ColumnElement, Select, bindparam, insert, literal, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    String,
+    bindparam,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 from sqlmodel import Field, col
 
@@ -114,6 +124,17 @@ async def test_parameters_are_given_or_in_the_statement(db: Database) -> None:
         inside = await db.execute(named.params(name=name))
         both = await db.execute(named.params(name="nobody"), parameters={"name": name})
         assert given.scalars().all() == inside.scalars().all() == both.scalars().all() == [name]
+
+
+async def test_a_value_may_be_computed_each_time(db: Database) -> None:
+    """A parameter that is a function is asked whenever its statement is executed."""
+    names = iter(NAMES)
+    named = select(col(Peg.name)).where(
+        col(Peg.name) == bindparam("name", callable_=lambda: next(names), type_=String())
+    )
+
+    for name in NAMES:
+        assert (await db.execute(named)).scalars().all() == [name]
 
 
 async def test_what_is_made_of_a_statement_is_not_taken_for_it(db: Database) -> None:

@@ -75,7 +75,8 @@ class Condition:
 def bind(*elements: object) -> Bound:
     """Tell the values of statements and expressions from their structure, taken together.
 
-    What has execution options, or a structure that SQLAlchemy cannot name, stands for itself.
+    What has execution options, a value that is computed anew each time, or a structure that
+    SQLAlchemy cannot name, stands for itself.
     """
     first = elements[0]
     if len(elements) > 1 or not isinstance(first, ClauseElement):
@@ -91,7 +92,7 @@ def _bind(*elements: object) -> Bound:
     anonymous = anon_map()
     parameters: list[BindParameter[Any]] = []
     key = tuple((type(each), _key_of(each, anonymous, parameters)) for each in elements)
-    if NO_CACHE in anonymous:
+    if NO_CACHE in anonymous or any(each.callable for each in parameters):
         return unbound(*elements)
     known = _templates.get(key)
     if known is None:
