@@ -14,7 +14,6 @@ from neonkit import (
     OptionalIdempotencyKey,
     Page,
     PageDep,
-    ReadSessionDep,
     paginate,
 )
 from neonkit.db import Key
@@ -91,7 +90,7 @@ async def create_account(
 
 @router.get("/accounts", response_model=Page[AccountRead])
 async def list_accounts(
-    caller: CallerDep, session: ReadSessionDep, page: PageDep, owner_id: OwnerId = None
+    caller: CallerDep, database: DatabaseDep, page: PageDep, owner_id: OwnerId = None
 ) -> Page[MoneyRow]:
     """List your accounts; an administrator's list is everybody's."""
 
@@ -100,7 +99,8 @@ async def list_accounts(
         if owner_id is not None:
             found = found.where(col(Account.owner_id) == owner_id)
         order = [col(Account.id)]
-        return await paginate(session, found, page, sort=order, condition=who.holds)
+        async with database.read_session() as session:
+            return await paginate(session, found, page, sort=order, condition=who.holds)
 
     return await caller.act(read)
 
@@ -158,7 +158,6 @@ async def list_entries(  # each a part of the request
     account_id: Id,
     caller: CallerDep,
     database: DatabaseDep,
-    session: ReadSessionDep,
     page: PageDep,
     after_version: Version = 0,
 ) -> Page[MoneyRow]:
@@ -169,7 +168,8 @@ async def list_entries(  # each a part of the request
             account_id, after_version=after_version, owner_id=owner_seen_by(who)
         )
         order = [col(Entry.version)]
-        listed = await paginate(session, found, page, sort=order, condition=who.holds)
+        async with database.read_session() as session:
+            listed = await paginate(session, found, page, sort=order, condition=who.holds)
         if not listed.items:
             await _read_account(database, who, account_id)
         return listed

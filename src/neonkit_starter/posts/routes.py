@@ -13,7 +13,6 @@ from neonkit import (
     OptionalIdempotencyKey,
     Page,
     PageDep,
-    ReadSessionDep,
     paginate,
 )
 from neonkit.errors import ForbiddenError, NotFoundError
@@ -35,9 +34,11 @@ PostRow = Row[*tuple[Any, ...]]
 
 
 @router.get("/users/{user_id}/posts", response_model=Page[PostRead])
-async def list_posts_of_user(user_id: Id, session: ReadSessionDep, page: PageDep) -> Page[PostRow]:
+async def list_posts_of_user(user_id: Id, database: DatabaseDep, page: PageDep) -> Page[PostRow]:
     """List what a user has written, newest first; nothing where there is no such user."""
-    return await paginate(session, queries.posts(author_id=user_id), page, sort=[_NEWEST_FIRST])
+    written = queries.posts(author_id=user_id)
+    async with database.read_session() as session:
+        return await paginate(session, written, page, sort=[_NEWEST_FIRST])
 
 
 @router.post("/posts", response_model=PostRead, status_code=201)
@@ -65,16 +66,17 @@ async def create_post(
 
 @router.get("/posts", response_model=Page[PostRead])
 async def list_posts(
-    session: ReadSessionDep, page: PageDep, author_id: AuthorId = None
+    database: DatabaseDep, page: PageDep, author_id: AuthorId = None
 ) -> Page[PostRow]:
     """List posts, newest first unless `sort` says otherwise; `q` looks in titles and contents."""
-    return await paginate(
-        session,
-        queries.posts(author_id=author_id),
-        page,
-        sort=[_NEWEST_FIRST, col(Post.id), col(Post.title)],
-        search=[col(Post.title), col(Post.content)],
-    )
+    async with database.read_session() as session:
+        return await paginate(
+            session,
+            queries.posts(author_id=author_id),
+            page,
+            sort=[_NEWEST_FIRST, col(Post.id), col(Post.title)],
+            search=[col(Post.title), col(Post.content)],
+        )
 
 
 @router.get("/posts/{post_id}", response_model=PostRead, openapi_extra=raises(NotFoundError))

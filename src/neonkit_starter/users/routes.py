@@ -13,7 +13,6 @@ from neonkit import (
     OptionalIdempotencyKey,
     Page,
     PageDep,
-    ReadSessionDep,
     paginate,
 )
 from neonkit.auth import hash_password
@@ -78,7 +77,7 @@ async def create_user(
 @router.get("", response_model=Page[UserRead], openapi_extra=raises(ForbiddenError))
 async def list_users(
     caller: CallerDep,
-    session: ReadSessionDep,
+    database: DatabaseDep,
     page: PageDep,
     role: Role | None = None,
     is_active: bool | None = None,
@@ -87,14 +86,15 @@ async def list_users(
 
     async def read(who: ActingPrincipal) -> Page[UserRow]:
         who.require(Role.MODERATOR, Role.ADMIN)
-        return await paginate(
-            session,
-            queries.users(role=role, is_active=is_active),
-            page,
-            sort=[col(User.id), col(User.username), col(User.created_at)],
-            search=[col(User.username), col(User.email)],
-            condition=who.holds,
-        )
+        async with database.read_session() as session:
+            return await paginate(
+                session,
+                queries.users(role=role, is_active=is_active),
+                page,
+                sort=[col(User.id), col(User.username), col(User.created_at)],
+                search=[col(User.username), col(User.email)],
+                condition=who.holds,
+            )
 
     return await caller.act(read)
 
