@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 
 from neonkit.db._adapted import adapted_of
 from neonkit.db._ledger import starts_of
-from neonkit.db._listeners import has_others
+from neonkit.db._listeners import heard_by_others
 
 _TESTED = re.compile(r"2\.1\.")
 _KNOWN_TYPES = ("neonkit.", "sqlalchemy.", "sqlmodel.")
@@ -111,9 +111,9 @@ def why_not_on(bind: Engine | Connection) -> str | None:
     """Why a statement on this engine cannot commit as itself; `None` where it can."""
     if not isinstance(bind, Engine):
         return "the session is bound to a connection"
-    for name in _ENGINE_EVENTS:
-        if has_others(bind, name):
-            return f"somebody listens to the engine's {name}"
+    name = heard_by_others(bind, _ENGINE_EVENTS)
+    if name is not None:
+        return f"somebody listens to the engine's {name}"
     if _heard(bind.dialect, "do_execute"):
         return "somebody listens to the engine's do_execute"
     return None

@@ -124,7 +124,7 @@ class Database:
             bound, under = bind(statement), condition.bound if condition else None
         else:  # it may speak of the statement's own aliases
             bound, under = unbound(statement), unbound(condition)
-        given = replace(bound, values={**bound.values, **(parameters or {})})
+        given = bound._replace(values={**bound.values, **(parameters or {})})
         once = Once(given, key, under, patience)
         return await again_on_contention(lambda: execute_once(self._road, once), self._retries)
 

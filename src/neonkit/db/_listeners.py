@@ -1,7 +1,7 @@
 """Listeners of an engine that are known to be harmless: they neither write, wait nor refuse."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -33,6 +33,9 @@ def unlisten(engine: Engine, name: str, listener: Callable[..., Any]) -> None:
     _harmless[engine][name] -= 1
 
 
-def has_others(engine: Engine, name: str) -> bool:
-    """Whether anything else listens to that event."""
-    return len(getattr(engine.dispatch, name)) > _harmless.get(engine, _NONE)[name]
+def heard_by_others(engine: Engine, names: Iterable[str]) -> str | None:
+    """The first of these events that anything else listens to, if there is one."""
+    harmless = _harmless.get(engine, _NONE)
+    return next(
+        (name for name in names if len(getattr(engine.dispatch, name)) > harmless[name]), None
+    )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     ColumnElement,
@@ -76,8 +76,7 @@ class Once:
         return self.statement if self.condition is None else self.statement.beside(self.condition)
 
 
-@dataclass(frozen=True)
-class _Done:
+class _Done(NamedTuple):
     """What a statement did.
 
     Attributes:

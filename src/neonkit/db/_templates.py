@@ -8,7 +8,7 @@ statement of a structure stands for all that follow, and each brings its values.
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import BindParameter, Executable
 from sqlalchemy.sql._util_cy import anon_map
@@ -31,8 +31,7 @@ _Names = tuple[tuple[int, str], ...]
 _templates: LRUCache[Hashable, tuple[tuple[Any, ...], _Names]] = LRUCache(_MOST)
 
 
-@dataclass(frozen=True)
-class Bound:
+class Bound(NamedTuple):
     """Statements and expressions, and what their parameters are this time.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Pages: what a query string asks of a list, and the answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
 
 from pydantic import (
@@ -244,7 +244,7 @@ def _condition(condition: ColumnElement[bool] | Condition | None, *, is_lasting:
         return Bound((), {}, is_lasting)
     if isinstance(condition, ColumnElement):
         return unbound(condition)
-    return condition.bound if is_lasting else replace(condition.bound, is_lasting=False)
+    return condition.bound if is_lasting else condition.bound._replace(is_lasting=False)
 
 
 def _window(

@@ -10,19 +10,11 @@ SCHEME = "Bearer"
 
 
 class BearerScheme(SecurityBase):
-    """FastAPI's scheme for it, in the schema and as a dependency."""
+    """FastAPI's scheme for it, in the schema; what reads the token says what it makes of it."""
 
     def __init__(self) -> None:
         self.scheme_name = SCHEME
         self.model = BearerModel(bearerFormat="JWT")
-
-    async def __call__(self, connection: HTTPConnection) -> str:
-        """Give the token.
-
-        Raises:
-            UnauthorizedError: there is no such header, more than one, or one of another scheme.
-        """
-        return bearer_token(connection)
 
 
 def bearer_token(connection: HTTPConnection) -> str:

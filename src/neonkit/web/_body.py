@@ -78,9 +78,7 @@ def check_json(body: bytes) -> None:
         MalformedJsonError: what is wrong with it, without a piece of it.
     """
     try:
-        json.loads(
-            body.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_refuse
-        )
+        _STRICT.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise MalformedJsonError("The body is not valid UTF-8.") from None
     except RecursionError:
@@ -96,6 +94,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
 
 def _refuse(_constant: str) -> NoReturn:
     raise MalformedJsonError("NaN and Infinity are not JSON.")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse)
 
 
 def _is_json(value: bytes) -> bool:

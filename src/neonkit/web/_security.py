@@ -23,7 +23,7 @@ from neonkit.errors import (
     RequestInvalidError,
     UnsupportedMediaTypeError,
 )
-from neonkit.web._bearer import SCHEME, BearerScheme, bearer_token
+from neonkit.web._bearer import SCHEME, bearer_token
 from neonkit.web._callers import get_caller, get_principal, no_principal
 from neonkit.web._runtime import Runtime
 from neonkit.web._sessions import runtime_of
@@ -62,7 +62,7 @@ def told_first(scope: Scope, error: Exception) -> Exception:
         return error
     for context in iter_route_contexts(scope["app"].routes):
         if context.matches(scope)[0] is Match.FULL:
-            if _uses(getattr(context, "dependant", None), BearerScheme):
+            if _uses(getattr(context, "dependant", None), get_caller):
                 return _token_fault(HTTPConnection(scope)) or error
             break
     return error
