@@ -19,6 +19,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.pq.abc import PGconn, PGresult
 from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql import psycopg as stock
+from sqlalchemy.util.concurrency import in_greenlet
 
 from neonkit.db import _connector
 from neonkit.db._adapted import Adapted, forget_text
@@ -259,7 +260,8 @@ class AdaptedCursor(stock.AsyncAdapt_psycopg_cursor):
         self.trips = 0
 
     def _aenter_cursor(self, cursor: Any) -> Any:
-        return cursor  # psycopg's enters as itself, without waiting
+        # psycopg's enters as itself, without waiting; where nobody can wait, it is said here
+        return cursor if in_greenlet() else super()._aenter_cursor(cursor)
 
     async def _execute_async(self, operation: Any, parameters: Any) -> None:
         if self._adapted.is_holding:
