@@ -8,7 +8,7 @@ from sqlmodel import SQLModel
 
 import neonkit_starter.app
 from neonkit import Database, create_engine
-from neonkit.db._dialect import NeonDialect
+from neonkit.db._wire.dialect import NeonDialect
 from neonkit.migrations import difference, upgrade
 from neonkit_starter.users.models import User
 

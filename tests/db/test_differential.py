@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
-from neonkit.db import Driver, TimeoutPolicy, _sessions, listen
-from neonkit.db._adapted import adapted_of
-from neonkit.db._sessions import session_factory
+from neonkit.db import Driver, TimeoutPolicy, listen
+from neonkit.db._units import sessions
+from neonkit.db._units.sessions import session_factory
+from neonkit.db._wire.connection import wire_connection_of
 from neonkit.testing._databases import Databases
 from support.programs import EMPTY, TABLES, Program, play, programs
 from support.stock import run_script, stock_engine, stock_sessions
@@ -83,7 +84,7 @@ class Stage:
 
     def note(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
         """Count the writes that go alone."""
-        adapted = adapted_of(connection)
+        adapted = wire_connection_of(connection)
         if adapted is not None and adapted.is_alone and not statement.startswith("SELECT"):
             self.lone_writes += 1
 
@@ -130,7 +131,7 @@ def counting_rule(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         changed = len(session.new) + len(session.dirty) + len(session.deleted)
         return None if changed == 1 else "not one object"
 
-    monkeypatch.setattr(_sessions, "why_not_alone", count)
+    monkeypatch.setattr(sessions, "why_not_alone", count)
     before = stage.played, stage.lone
     yield
     stage.played, stage.lone = before

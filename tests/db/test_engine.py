@@ -23,7 +23,7 @@ from neonkit.db import (
     fault_of,
     open_scope,
 )
-from neonkit.db._dialect import NeonDialect
+from neonkit.db._wire.dialect import NeonDialect
 from neonkit.errors import ConfigurationError, OverloadedError
 from neonkit.local import LocalServer
 
@@ -56,7 +56,7 @@ async def _ask(database: Database, statement: str) -> object:
 def test_a_driver_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    monkeypatch.delitem(sys.modules, "neonkit.db._psycopg", raising=False)
+    monkeypatch.delitem(sys.modules, "neonkit.db._wire.psycopg", raising=False)
     with pytest.raises(ConfigurationError, match=r"pip install 'psycopg\[binary\]'"):
         create_engine("postgresql://ada@localhost/d", driver="psycopg")
 

@@ -32,8 +32,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from neonkit.db import Driver, create_engine
-from neonkit.db._faults import Fault, fault_of, problem_error_of
-from neonkit.db._sqlstates import FaultKind
+from neonkit.db._faults.classification import Fault, fault_of, problem_error_of
+from neonkit.db._faults.sqlstates import FaultKind
 from neonkit.dsn import Dsn
 from neonkit.errors import (
     ContentionError,

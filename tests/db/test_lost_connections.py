@@ -22,7 +22,7 @@ from neonkit.db import (
 from neonkit.errors import OutcomeUnknownError
 from neonkit.local import WireProxy
 from neonkit.local._conversation import Moment
-from neonkit.local._weather import When
+from neonkit.local._network_faults import When
 
 pytestmark = pytest.mark.both_drivers
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from neonkit.db import create_engine
 from neonkit.errors import ConfigurationError
 from neonkit.local import LocalServer, find_binaries
-from neonkit.local._keeper import _unshare_user
+from neonkit.local._supervisor import _unshare_user
 
 HOLD = """
 import asyncio, sys

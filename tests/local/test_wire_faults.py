@@ -13,7 +13,7 @@ import pytest
 from neonkit.dsn import Dsn
 from neonkit.local import LocalServer, Refusal, WireProxy
 from neonkit.local._conversation import Moment
-from neonkit.local._weather import When
+from neonkit.local._network_faults import When
 
 LOST = (asyncpg.ConnectionDoesNotExistError, ConnectionError)
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from neonkit import Database
 from neonkit.auth import Principal, issue_access_token
 from neonkit.testing import TripBudget, TripCounter
-from neonkit.testing._budgets import read_budgets
+from neonkit.testing._budget_file import read_budgets
 from neonkit_starter.users.models import Role
 from starter.conftest import Cast
 

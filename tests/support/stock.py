@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database
-from neonkit.db._dialect import NeonDialect
+from neonkit.db._wire.dialect import NeonDialect
 
 
 @asynccontextmanager

@@ -18,8 +18,8 @@ from uvicorn.supervisors import ChangeReload
 from neonkit.cli._entrypoint import STARTER, find_target
 from neonkit.cli._environment import read_settings, server_policy
 from neonkit.cli._like_neon import Neon, playing_neon, refuse_other_database
-from neonkit.cli._listening import address_of, announce, listen
-from neonkit.cli._policy import ServerPolicy
+from neonkit.cli._listening_socket import address_of, announce, listen
+from neonkit.cli._server_policy import ServerPolicy
 from neonkit.errors import ConfigurationError
 from neonkit.local import LocalServer
 from neonkit.observe import configure_logging

@@ -6,9 +6,9 @@ import json
 
 import typer
 
-from neonkit.cli._checks import Check, check_server, check_settings
-from neonkit.cli._connection import Connection
-from neonkit.cli._messages import explain
+from neonkit.cli._doctor_checks import Check, check_server, check_settings
+from neonkit.cli._doctor_connection import Connection
+from neonkit.cli._doctor_messages import explain
 from neonkit.errors import ConfigurationError
 from neonkit.settings import Settings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from neonkit.cli._policy import ServerPolicy
+from neonkit.cli._server_policy import ServerPolicy
 from neonkit.settings import Settings
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neonkit.cli._entrypoint import find_target
 from neonkit.cli._environment import read_settings, server_policy
-from neonkit.cli._listening import address_of, announce, listen
+from neonkit.cli._listening_socket import address_of, announce, listen
 from neonkit.cli._workers import Workers
 from neonkit.observe import configure_logging, share_metrics
 

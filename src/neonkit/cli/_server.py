@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn._types import ASGIApplication
 
 from neonkit.cli._entrypoint import load_app
-from neonkit.cli._policy import ServerPolicy
+from neonkit.cli._server_policy import ServerPolicy
 from neonkit.errors import ConfigurationError
 from neonkit.observe import configure_logging
 from neonkit.web import draining

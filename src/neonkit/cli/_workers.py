@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from neonkit.cli._policy import ServerPolicy
+from neonkit.cli._server_policy import ServerPolicy
 from neonkit.errors import ConfigurationError
 from neonkit.observe import forget_worker
 

@@ -1,19 +1,19 @@
 """The database: engine, pool, connecting through a cold start, sessions and their end, faults."""
 
-from neonkit.db._alone import why_not_alone
 from neonkit.db._database import Database
-from neonkit.db._engine import Driver, create_engine, is_behind_pooler
-from neonkit.db._explain import execute_beside, expected_rows
-from neonkit.db._faults import Fault, FaultKind, fault_of, problem_error_of
-from neonkit.db._keys import Key, UnstorableAnswerError
-from neonkit.db._listeners import listen, unlisten
-from neonkit.db._once import rows_by_name
+from neonkit.db._faults.classification import Fault, FaultKind, fault_of, problem_error_of
+from neonkit.db._keys.keys import Key, UnstorableAnswerError
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
-from neonkit.db._pool import PoolUse
-from neonkit.db._pulse import Pulse
 from neonkit.db._schema import bring_schema, has_schema
 from neonkit.db._scope import Scope, current_scope, open_scope
-from neonkit.db._templates import Bound, Condition, bind, put_together, unbound
+from neonkit.db._statements.execution import rows_by_name
+from neonkit.db._statements.templates import Bound, Condition, bind, build_once, unbound
+from neonkit.db._units.lone_writes import why_not_alone
+from neonkit.db._wire.engine import Driver, create_engine, is_behind_pooler
+from neonkit.db._wire.estimates import execute_beside, expected_rows
+from neonkit.db._wire.listeners import listen, unlisten
+from neonkit.db._wire.observed_health import ObservedHealth
+from neonkit.db._wire.pool import PoolUse
 
 __all__ = [
     "Bound",
@@ -23,14 +23,15 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Key",
+    "ObservedHealth",
     "PoolPolicy",
     "PoolUse",
-    "Pulse",
     "Scope",
     "TimeoutPolicy",
     "UnstorableAnswerError",
     "bind",
     "bring_schema",
+    "build_once",
     "create_engine",
     "current_scope",
     "execute_beside",
@@ -41,7 +42,6 @@ __all__ = [
     "listen",
     "open_scope",
     "problem_error_of",
-    "put_together",
     "rows_by_name",
     "unbound",
     "unlisten",

@@ -11,17 +11,18 @@ from sqlalchemy import ColumnElement, Executable, MetaData, Result, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit.db._connector import Connector, Probe
-from neonkit.db._dialect import NeonDialect
-from neonkit.db._keys import Key
-from neonkit.db._ledger import keep_ledger
-from neonkit.db._once import Once, Road, execute_once
-from neonkit.db._pool import Pool, PoolUse
-from neonkit.db._pulse import Pulse
+from neonkit.db._keys.keys import Key
+from neonkit.db._keys.transactions import run_unit
 from neonkit.db._schema import bring_schema
-from neonkit.db._sessions import Lent, session_factory
-from neonkit.db._templates import Condition, bind, unbound
-from neonkit.db._transactions import RetryBudget, again_on_contention, run_once
+from neonkit.db._statements.execution import StatementRoute, StatementUnit, execute_once
+from neonkit.db._statements.templates import Condition, bind, unbound
+from neonkit.db._units.retries import RetryBudget, retry_contention
+from neonkit.db._units.sessions import LentSession, session_factory
+from neonkit.db._units.uncommitted_writes import watch_writes
+from neonkit.db._wire.connector import Connector, Probe
+from neonkit.db._wire.dialect import NeonDialect
+from neonkit.db._wire.observed_health import ObservedHealth
+from neonkit.db._wire.pool import Pool, PoolUse
 from neonkit.errors import ConfigurationError
 
 Answer = TypeVar("Answer")
@@ -42,8 +43,8 @@ class Database:
         self.engine = engine
         self._retries = RetryBudget()
         self._probe = Probe(_connector_of(engine))
-        keep_ledger(engine.sync_engine)
-        self._road = Road(engine.sync_engine, self.session, is_lone=lone_writes)
+        watch_writes(engine.sync_engine)
+        self._road = StatementRoute(engine.sync_engine, self.session, is_lone=lone_writes)
         self._writers = session_factory(engine, lone_writes=lone_writes)
         self._readers = session_factory(
             engine.execution_options(postgresql_readonly=True), is_read_only=True
@@ -66,11 +67,11 @@ class Database:
         Only the block commits. One that ends without an exception but with uncommitted work
         is rolled back and raises `UncommittedError`.
         """
-        return Lent(self._writers)
+        return LentSession(self._writers)
 
     def read_session(self) -> AbstractAsyncContextManager[AsyncSession]:
         """Lend a session that only reads: a flush is refused here, a write by the server."""
-        return Lent(self._readers)
+        return LentSession(self._readers)
 
     async def run_transaction(
         self, work: Callable[[AsyncSession], Awaitable[Answer]], key: Key | None = None
@@ -90,7 +91,7 @@ class Database:
             IdempotencyInProgressError: the first request with this key is still running.
             UnstorableAnswerError: there is a key, and no response model.
         """
-        return await again_on_contention(lambda: run_once(self.session, work, key), self._retries)
+        return await retry_contention(lambda: run_unit(self.session, work, key), self._retries)
 
     async def execute(
         self,
@@ -125,8 +126,8 @@ class Database:
         else:  # it may speak of the statement's own aliases
             bound, under = unbound(statement), unbound(condition)
         given = bound._replace(values={**bound.values, **(parameters or {})})
-        once = Once(given, key, under, patience)
-        return await again_on_contention(lambda: execute_once(self._road, once), self._retries)
+        once = StatementUnit(given, key, under, patience)
+        return await retry_contention(lambda: execute_once(self._road, once), self._retries)
 
     async def bring_schema(self) -> None:
         """Make the toolkit's own tables, where they are missing or of an older release."""
@@ -153,7 +154,7 @@ class Database:
                 self._road, self._writers, self._readers = usual
 
     @property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> ObservedHealth:
         """What traffic shows of the database's health."""
         return _connector_of(self.engine).pulse
 

@@ -2,11 +2,11 @@
 
 from neonkit.local._binaries import Binaries, find_binaries
 from neonkit.local._certificate import Certificate
+from neonkit.local._network_faults import Refusal
 from neonkit.local._pooler import LocalPooler, find_pgbouncer
+from neonkit.local._round_trips import Trip, Trips
 from neonkit.local._server import LocalServer
-from neonkit.local._trips import Trip, Trips
-from neonkit.local._weather import Refusal
-from neonkit.local._wire import WireProxy
+from neonkit.local._wire_proxy import WireProxy
 
 __all__ = [
     "Binaries",

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from neonkit.local._messages import Message, text_at
-from neonkit.local._trips import Trip
+from neonkit.local._protocol_messages import Message, text_at
+from neonkit.local._round_trips import Trip
 
 Moment = Literal["begin", "commit", "statement"]
 

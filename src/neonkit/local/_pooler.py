@@ -22,7 +22,7 @@ _START_SECONDS = 10.0
 _TRIES = 3  # another program may take the port between choosing and binding it
 
 # it is killed when its standard input ends: however this process ends, nothing is left behind
-_KEEPER = """
+_SUPERVISOR = """
 exec 3<&0
 (read -r _ <&3; kill -KILL "$$" 2>/dev/null; rm -rf "$3") &
 exec "$1" "$2" 3<&-
@@ -78,14 +78,14 @@ class LocalPooler:
             )
         with tempfile.TemporaryDirectory(
             prefix="neonkit-pgbouncer-",
-            ignore_cleanup_errors=True,  # the keeper tidies up too
+            ignore_cleanup_errors=True,  # the supervisor tidies up too
         ) as name:
             file = _configure(Path(name), target, settings or {})
-            keeper, port = await asyncio.to_thread(_launch, program, file)
+            supervisor, port = await asyncio.to_thread(_launch, program, file)
             try:
                 yield cls(target.replace(host="127.0.0.1", port=port))
             finally:
-                await asyncio.to_thread(_end, keeper)
+                await asyncio.to_thread(_end, supervisor)
 
 
 def find_pgbouncer() -> Path | None:
@@ -126,10 +126,10 @@ def _launch(program: Path, file: Path) -> tuple[subprocess.Popen[bytes], int]:
         port = _free_port()
         file.write_text(f"{settings}listen_port = {port}\n")
         log = file.with_name("log")
-        keeper = _spawn(program, file, log)
-        if _becomes_ready(keeper, port):
-            return keeper, port
-        _end(keeper)
+        supervisor = _spawn(program, file, log)
+        if _becomes_ready(supervisor, port):
+            return supervisor, port
+        _end(supervisor)
         said = log.read_text(errors="replace").strip()
         if is_last or "in use" not in said:
             raise ConfigurationError(f"PgBouncer does not start:\n{said}")
@@ -139,7 +139,7 @@ def _launch(program: Path, file: Path) -> tuple[subprocess.Popen[bytes], int]:
 def _spawn(program: Path, file: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603  # our own script, and a program found by name
-            ["/bin/sh", "-c", _KEEPER, "sh", program, file, file.parent],
+            ["/bin/sh", "-c", _SUPERVISOR, "sh", program, file, file.parent],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -147,9 +147,9 @@ def _spawn(program: Path, file: Path, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _becomes_ready(keeper: subprocess.Popen[bytes], port: int) -> bool:
+def _becomes_ready(supervisor: subprocess.Popen[bytes], port: int) -> bool:
     deadline = time.monotonic() + _START_SECONDS
-    while keeper.poll() is None and time.monotonic() < deadline:
+    while supervisor.poll() is None and time.monotonic() < deadline:
         if _answers(port):
             return True
         time.sleep(0.005)
@@ -164,10 +164,10 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _end(keeper: subprocess.Popen[bytes]) -> None:
-    assert keeper.stdin is not None, "a pipe was asked for"  # noqa: S101
-    keeper.stdin.close()
-    keeper.wait()
+def _end(supervisor: subprocess.Popen[bytes]) -> None:
+    assert supervisor.stdin is not None, "a pipe was asked for"  # noqa: S101
+    supervisor.stdin.close()
+    supervisor.wait()
 
 
 def _free_port() -> int:

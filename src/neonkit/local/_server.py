@@ -19,7 +19,7 @@ from urllib.parse import quote
 from neonkit.errors import ConfigurationError
 from neonkit.local._binaries import Binaries, find_binaries
 
-_KEEPER = Path(__file__).with_name("_keeper.py")
+_SUPERVISOR = Path(__file__).with_name("_supervisor.py")
 _USER = "postgres"
 _STATISTICS = "pg_stat_statements"
 _EXTENSIONS = ("pg_trgm", _STATISTICS)
@@ -145,22 +145,22 @@ def _launch(folder: Path, binaries: Binaries, *, is_durable: bool) -> None:
     _refuse_other_version(folder, binaries)
     for is_last in (*(False,) * (_TRIES - 1), True):
         plan = _plan(folder, binaries, is_durable=is_durable)
-        keeper = subprocess.Popen(  # noqa: S603  # our own file, with this interpreter
-            [sys.executable, "-I", "-S", str(_KEEPER), json.dumps(plan)],
+        supervisor = subprocess.Popen(  # noqa: S603  # our own file, with this interpreter
+            [sys.executable, "-I", "-S", str(_SUPERVISOR), json.dumps(plan)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
-        assert keeper.stdout is not None, "a pipe was asked for"  # noqa: S101
-        with keeper.stdout as output:
+        assert supervisor.stdout is not None, "a pipe was asked for"  # noqa: S101
+        with supervisor.stdout as output:
             said = output.readline()
             if said == "ready\n":
-                keeper.returncode = 0  # it outlives this process: nobody waits for it
+                supervisor.returncode = 0  # it outlives this process: nobody waits for it
                 return
             said += output.read()
-        keeper.wait()
+        supervisor.wait()
         if is_last or "could not bind" not in _log_of(folder):
             raise ConfigurationError(_explain(folder, said))
 

@@ -19,7 +19,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from neonkit.db import PoolUse
-from neonkit.observe._queries import QueryEvent
+from neonkit.observe._statement_events import StatementEvent
 
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own; read when it is imported
 _SAMPLING = 1.0  # seconds: what a worker's pool looks like to a scrape that another one answers
@@ -103,14 +103,14 @@ class Metrics:
         series[0].observe(seconds)
         series[1].inc(trips)
 
-    def count_query(self, query: QueryEvent) -> None:
+    def count_query(self, query: StatementEvent) -> None:
         """Count a statement."""
         durations = self._query_series.get(query.route)
         if durations is None:
             durations = self._query_series[query.route] = self._queries.labels(query.route)
         durations.observe(query.seconds)
 
-    def count_slow_query(self, query: QueryEvent) -> None:
+    def count_slow_query(self, query: StatementEvent) -> None:
         """Count a statement as slow."""
         self._slow_queries.labels(query.route).inc()
 

@@ -10,16 +10,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from neonkit.db import Bound
-from neonkit.resources._order import Order, order_of, padded_by
 from neonkit.resources._search import found_in
-from neonkit.resources._total import Total, figure_of
+from neonkit.resources._sort_order import Order, order_of, padded_by
+from neonkit.resources._total import Total, total_column
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
 _LIMIT, _OFFSET = "neonkit_limit", "neonkit_offset"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListRequest:
     """What a request asks of a list, its values apart.
 
     Attributes:
@@ -61,7 +61,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Place:
+class PageStart:
     """Where a page begins, its values apart.
 
     Attributes:
@@ -74,7 +74,7 @@ class Place:
 
 
 def listing_of(
-    asked: Asked, statement: Select[*tuple[Any, ...]], *columns: ColumnElement[Any]
+    asked: ListRequest, statement: Select[*tuple[Any, ...]], *columns: ColumnElement[Any]
 ) -> Listing:
     """Work out what is listed.
 
@@ -95,7 +95,7 @@ def listing_of(
         matching,
         order_of(matching, columns[: asked.menu], asked.sort, has_outer_join=has_outer_join),
         asked.is_long,
-        figure_of(matching, asked.total, whole=_whole_table_of(matching)),
+        total_column(matching, asked.total, whole=_whole_table_of(matching)),
         _render(matching),
         len(statement.column_descriptions),
         all(map(_is_column, statement.column_descriptions)),
@@ -103,7 +103,7 @@ def listing_of(
 
 
 def window_of(
-    listing: Listing, place: Place, condition: ColumnElement[bool] | None = None
+    listing: Listing, place: PageStart, condition: ColumnElement[bool] | None = None
 ) -> Select[*tuple[Any, ...]]:
     """The rows of a page with their sort keys and the total; `values_at` are its parameters."""
     window = listing.matching

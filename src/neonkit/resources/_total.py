@@ -24,7 +24,7 @@ _preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-
 _CLASSES = table("pg_class", column("oid"), column("reltuples"), schema="pg_catalog")
 
 
-def figure_of(
+def total_column(
     statement: Select[*tuple[Any, ...]], total: Total, *, whole: Table | None
 ) -> ColumnElement[Any] | None:
     """The total as a column of the page's own statement; `None` where that cannot be.

@@ -1,6 +1,6 @@
 """The environment, read once at the door, into the policies of the rooms below."""
 
-from neonkit.settings._project import declared_app
+from neonkit.settings._pyproject import declared_app
 from neonkit.settings._settings import Settings
 
 __all__ = ["Settings", "declared_app"]

@@ -12,7 +12,7 @@ from neonkit.db import PoolPolicy, TimeoutPolicy
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 from neonkit.settings import _values
-from neonkit.settings._names import misspelt, misspelt_in_environment
+from neonkit.settings._misspellings import misspelt, misspelt_in_environment
 from neonkit.settings._rules import problems_of, warnings_of
 from neonkit.settings._secret_key import kept_key
 from neonkit.settings._sources import Sources

@@ -9,9 +9,9 @@ A fixture of yours with one of these names wins.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from neonkit.testing._live import LiveServer
-    from neonkit.testing._spending import TripBudget
-    from neonkit.testing._trips import TripCounter
+    from neonkit.testing._budget_fixture import TripBudget
+    from neonkit.testing._live_server import LiveServer
+    from neonkit.testing._trips_fixture import TripCounter
 
 __all__ = ["LiveServer", "TripBudget", "TripCounter"]
 
@@ -19,15 +19,15 @@ __all__ = ["LiveServer", "TripBudget", "TripCounter"]
 def __getattr__(name: str) -> object:
     """Import a name when it is first asked for: pytest imports this room in every run."""
     if name == "LiveServer":
-        from neonkit.testing._live import LiveServer
+        from neonkit.testing._live_server import LiveServer
 
         return LiveServer
     if name == "TripBudget":
-        from neonkit.testing._spending import TripBudget
+        from neonkit.testing._budget_fixture import TripBudget
 
         return TripBudget
     if name == "TripCounter":
-        from neonkit.testing._trips import TripCounter
+        from neonkit.testing._trips_fixture import TripCounter
 
         return TripCounter
     raise AttributeError(f"module 'neonkit.testing' has no attribute {name!r}")

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from neonkit.db import Database, Driver
     from neonkit.local import WireProxy
+    from neonkit.testing._budget_fixture import TripBudget
     from neonkit.testing._databases import Databases, Loan
-    from neonkit.testing._live import LiveServer
-    from neonkit.testing._spending import TripBudget
-    from neonkit.testing._trips import TripCounter
+    from neonkit.testing._live_server import LiveServer
+    from neonkit.testing._trips_fixture import TripCounter
 
 _NO_ENTRYPOINT = """\
 There is no app to test. Say in {file} where it is:
@@ -75,7 +75,7 @@ async def client(
     with _explained():
         import httpx2
 
-    from neonkit.testing._running import running
+    from neonkit.testing._app_lifespan import running
 
     async with AsyncExitStack() as stack:
         if _neonkit_live:
@@ -134,7 +134,7 @@ async def sqlite_session() -> AsyncIterator[AsyncSession]:
 @pytest.fixture
 def live_server(app: FastAPI, database_driver: Driver, _neonkit_loan: Loan) -> Iterator[LiveServer]:
     """The app behind a TCP port of this machine; `client` talks to it in the same test."""
-    from neonkit.testing._live import serving
+    from neonkit.testing._live_server import serving
 
     if _neonkit_loan.clone is None:
         _fail_too_late("live_server", ", or mark the test `real_commits`")
@@ -156,7 +156,7 @@ def neon(_neonkit_loan: Loan) -> WireProxy:
 @pytest.fixture
 def trips(_neonkit_loan: Loan) -> TripCounter:
     """Counts round trips between the app and the test's own database; a connection is open."""
-    from neonkit.testing._trips import TripCounter
+    from neonkit.testing._trips_fixture import TripCounter
 
     if _neonkit_loan.wire is None:
         _fail_too_late("trips")
@@ -169,8 +169,8 @@ def budget(request: pytest.FixtureRequest, _neonkit_loan: Loan) -> TripBudget:
 
     The file is `round_trips.toml` beside the test, or what `round_trips_file` says.
     """
-    from neonkit.testing._acceptance import note
-    from neonkit.testing._spending import Ledger, TripBudget
+    from neonkit.testing._budget_acceptance import note
+    from neonkit.testing._budget_fixture import Ledger, TripBudget
 
     if _neonkit_loan.wire is None:
         _fail_too_late("budget")

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from neonkit.testing import _acceptance, _fixtures
+from neonkit.testing import _budget_acceptance, _fixtures
 
 _TWO_LOOPS = (
     "pytest-asyncio would run this test in an event loop of its own, in which the database of a "
@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.anyio_mode = "auto"
     is_worker = hasattr(config, "workerinput")
     if config.option.accept_round_trips and not is_worker:
-        config.pluginmanager.register(_acceptance.Acceptance(), "neonkit.acceptance")
+        config.pluginmanager.register(_budget_acceptance.Acceptance(), "neonkit.acceptance")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,7 +9,7 @@ from neonkit.web._callers import (
     TokenPolicyDep,
     require_role,
 )
-from neonkit.web._idempotency import IdempotencyKey, OptionalIdempotencyKey
+from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
     add_boot_step,
     add_docs,
@@ -22,11 +22,11 @@ from neonkit.web._install import (
     wrap_lifespan,
 )
 from neonkit.web._openapi import raises
-from neonkit.web._pages import PageDep
-from neonkit.web._queries import strict_query
-from neonkit.web._requests import draining
+from neonkit.web._page_parameter import PageDep
+from neonkit.web._query_strings import strict_query
+from neonkit.web._request_middleware import draining
 from neonkit.web._runtime import NotInstalledError, Runtime
-from neonkit.web._sessions import (
+from neonkit.web._session_dependencies import (
     DatabaseDep,
     ReadSessionDep,
     SessionDep,

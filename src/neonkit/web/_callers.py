@@ -10,16 +10,16 @@ from sqlalchemy.types import TypeEngine
 from starlette.requests import HTTPConnection
 
 from neonkit.auth import AccessToken, Principal, TokenPolicy, read_access_token
-from neonkit.db import Bound, Condition, Database, bind, put_together
+from neonkit.db import Bound, Condition, Database, bind, build_once
 from neonkit.errors import (
     ConditionFailedError,
     ConfigurationError,
     InvalidTokenError,
     ProblemError,
 )
-from neonkit.web._bearer import BearerScheme, bearer_token
+from neonkit.web._bearer_token import BearerScheme, bearer_token
 from neonkit.web._runtime import FindPrincipal
-from neonkit.web._sessions import DatabaseDep, runtime_of
+from neonkit.web._session_dependencies import DatabaseDep, runtime_of
 
 Answer = TypeVar("Answer")
 
@@ -102,7 +102,7 @@ class Caller:
 
     def _acting(self, who: Principal) -> ActingPrincipal:
         known = bind(self._find(self._token.subject))
-        same, kind = put_together(_same, known)
+        same, kind = build_once(_same, known)
         values = {**known.values, _ID: who.id, _ROLE: _as_kept(who.role, kind)}
         holds = Condition(Bound((same,), values, is_lasting=known.is_lasting))
         return ActingPrincipal(who.id, who.role, holds)

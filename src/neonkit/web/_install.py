@@ -17,12 +17,13 @@ from neonkit.db import Database
 from neonkit.errors import ConfigurationError, UnsupportedMediaTypeError
 from neonkit.migrations import find_history
 from neonkit.settings import Settings
-from neonkit.web import _health, _metrics
-from neonkit.web._body import BodyMiddleware
-from neonkit.web._docs import remove_docs, serve_docs
+from neonkit.web import _health_routes, _metrics_route
+from neonkit.web._body_middleware import BodyMiddleware
+from neonkit.web._caller_checks import check_principal, document_security, told_first
+from neonkit.web._docs_page import remove_docs, serve_docs
 from neonkit.web._openapi import document_problems, readable_operation_ids
 from neonkit.web._problems import Problem, respond
-from neonkit.web._requests import (
+from neonkit.web._request_middleware import (
     HSTS,
     SECURITY_HEADERS,
     LastResortMiddleware,
@@ -30,7 +31,6 @@ from neonkit.web._requests import (
     problem_table,
 )
 from neonkit.web._runtime import BootStep, FindPrincipal, NameCaller, Runtime
-from neonkit.web._security import check_principal, document_security, told_first
 
 _READABLE_HEADERS = (
     "ETag",
@@ -129,12 +129,12 @@ def add_middleware(app: FastAPI, settings: Settings) -> None:
 
 def add_health(app: FastAPI) -> None:
     """Add `/health/live`, `/health/ready` and `/health/startup`."""
-    app.include_router(_health.router)
+    app.include_router(_health_routes.router)
 
 
 def add_metrics(app: FastAPI) -> None:
     """Add `/metrics`: Prometheus text, with METRICS_TOKEN, or from this machine in development."""
-    app.include_router(_metrics.router)
+    app.include_router(_metrics_route.router)
 
 
 def add_docs(app: FastAPI, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from neonkit.dsn import Dsn
 from neonkit.errors import NeonkitError
 from neonkit.health import Readiness
 from neonkit.migrations import History, MigrationError, check_head, upgrade
-from neonkit.observe import Metrics, log_slow_query, slower_than, watch_queries
+from neonkit.observe import Metrics, log_slow_query, slower_than, watch_statements
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings
 from neonkit.web._problems import TABLE, Problem
@@ -126,7 +126,7 @@ class Runtime:
         slow = slower_than(
             self.settings.slow_query_seconds, log_slow_query, self.metrics.count_slow_query
         )
-        stack.enter_context(watch_queries(database.engine, self.metrics.count_query, slow))
+        stack.enter_context(watch_statements(database.engine, self.metrics.count_query, slow))
         sampling = asyncio.create_task(self.metrics.watch_pool(lambda: database.pool_use))
         stack.push_async_callback(_cancel, sampling)
 

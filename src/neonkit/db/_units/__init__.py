@@ -1,0 +1,1 @@
+"""Units of work: sessions, lone writes, uncommitted writes, and retries."""

@@ -1,0 +1,262 @@
+"""When a unit of work is one statement, which may go without BEGIN and COMMIT of its own."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import sqlalchemy
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    Connection,
+    Constraint,
+    Engine,
+    Enum,
+    ForeignKeyConstraint,
+    Table,
+)
+from sqlalchemy import inspect as inspected
+from sqlalchemy.orm import (
+    InstanceState,
+    Mapper,
+    PassiveFlag,
+    RelationshipDirection,
+    RelationshipProperty,
+    Session,
+    SessionTransactionOrigin,
+)
+from sqlalchemy.types import TypeEngine
+
+from neonkit.db._units.uncommitted_writes import starts_of
+from neonkit.db._wire.connection import wire_connection_of
+from neonkit.db._wire.listeners import heard_by_others
+
+_TESTED = re.compile(r"2\.1\.")
+_KNOWN_TYPES = ("neonkit.", "sqlalchemy.", "sqlmodel.")
+_OURS = {"after_begin": 1, "after_transaction_end": 1}  # those of `_sessions`, on every session
+_SESSION_EVENTS = (
+    "before_commit",
+    "after_begin",
+    "after_transaction_create",
+    "after_transaction_end",
+    "after_flush",
+    "after_flush_postexec",
+    "pending_to_persistent",
+    "persistent_to_deleted",
+)
+_ENGINE_EVENTS = (
+    "begin",
+    "before_execute",
+    "before_cursor_execute",
+    "after_cursor_execute",
+    "after_execute",
+    "commit",
+)
+_INSTANCE_EVENTS = ("refresh_flush", "expire")
+_ROW_EVENTS = (
+    "before_insert",
+    "after_insert",
+    "before_update",
+    "after_update",
+    "before_delete",
+    "after_delete",
+)
+
+_verdicts: WeakKeyDictionary[Mapper[Any], tuple[int, str | None]] = WeakKeyDictionary()
+
+
+def why_not_alone(session: Session) -> str | None:
+    """Why what a commit is about to flush cannot go as one statement; `None` where it can.
+
+    Ask after the last `before_flush` listener of a flush that `commit()` starts. A statement that
+    commits as itself must be all that the unit of work writes, and nothing that somebody else wrote
+    may run between it and the COMMIT that it stands for, since that may write or raise. What this
+    function does not know is a reason.
+
+    Args:
+        session: one that `Database.session` lent.
+    """
+    states = [inspected(each) for each in (*session.new, *session.dirty, *session.deleted)]
+    if len(states) != 1:
+        return f"{len(states)} objects are new, changed or deleted"
+    state: InstanceState[Any] = states[0]
+    return (
+        _why_not_now(session)
+        or why_not_on(session.get_bind(state.mapper))
+        or _why_not_table(state.mapper)
+        or _why_not_related(session, state)
+        or _why_not_heard(session, state.mapper)
+    )
+
+
+def _why_not_now(session: Session) -> str | None:
+    whole = session.get_transaction()
+    if not _TESTED.match(sqlalchemy.__version__):
+        return f"SQLAlchemy {sqlalchemy.__version__} was not tested"
+    if whole is not None and whole.origin is not SessionTransactionOrigin.AUTOBEGIN:
+        return "the transaction was begun by hand"
+    if session.get_nested_transaction() is not None:
+        return "a savepoint is open"
+    for connection in starts_of(session):
+        adapted = wire_connection_of(connection)
+        if adapted is None or not adapted.is_in_the_open:
+            return "something was written, locked or set before"
+        if connection._has_events:  # noqa: SLF001  # no public name says it
+            return "somebody listens to the connection"
+    return None
+
+
+def why_not_on(bind: Engine | Connection) -> str | None:
+    """Why a statement on this engine cannot commit as itself; `None` where it can."""
+    if not isinstance(bind, Engine):
+        return "the session is bound to a connection"
+    name = heard_by_others(bind, _ENGINE_EVENTS)
+    if name is not None:
+        return f"somebody listens to the engine's {name}"
+    if _heard(bind.dialect, "do_execute"):
+        return "somebody listens to the engine's do_execute"
+    return None
+
+
+def _why_not_table(mapper: Mapper[Any]) -> str | None:
+    """What the tables alone say, found out once for as many tables as there are."""
+    among = len(mapper.local_table.metadata.tables) if isinstance(mapper.local_table, Table) else 0
+    known = _verdicts.get(mapper)
+    if known is None or known[0] != among:
+        known = _verdicts[mapper] = (among, _judge_table(mapper))
+    return known[1]
+
+
+def _judge_table(mapper: Mapper[Any]) -> str | None:
+    table = mapper.local_table
+    if len(mapper.tables) != 1 or not isinstance(table, Table):
+        return "its mapper has several tables"
+    if set(mapper.primary_key) != set(table.primary_key):
+        return "its key is not the table's own"
+    if not table.implicit_returning:
+        return "its table returns nothing, and takes a statement more for it"
+    if table.info.get("volatile"):
+        return "its table says that it is volatile"
+    if any(_may_be_deferred(each) for each in _constraints_around(table)):
+        return "a constraint is deferrable"
+    return next(filter(None, map(_judge_column, table.columns)), None)
+
+
+def _judge_column(column: Column[Any]) -> str | None:
+    if _is_computed_apart(column):
+        return f"the default of {column.name} may be a statement of its own"
+    if _is_returned(column) and _may_refuse(column.type):
+        return f"the type of {column.name} handles what comes back"
+    return None
+
+
+def _is_computed_apart(column: Column[Any]) -> bool:
+    return any(
+        default is not None and not (default.is_scalar or default.is_clause_element)
+        for default in (column.default, column.onupdate)
+    )
+
+
+def _is_returned(column: Column[Any]) -> bool:
+    return column.primary_key or _is_made_on_insert(column) or _is_made_on_update(column)
+
+
+def _is_made_on_insert(column: Column[Any]) -> bool:
+    is_expression = column.default is not None and column.default.is_clause_element
+    return is_expression or column.server_default is not None
+
+
+def _is_made_on_update(column: Column[Any]) -> bool:
+    is_expression = column.onupdate is not None and column.onupdate.is_clause_element
+    return is_expression or column.server_onupdate is not None
+
+
+def _may_refuse(kind: TypeEngine[Any]) -> bool:
+    """Whether reading a value of this type may raise, or run what users wrote."""
+    if isinstance(kind, ARRAY):
+        return _may_refuse(kind.item_type)
+    return isinstance(kind, Enum) or not type(kind).__module__.startswith(_KNOWN_TYPES)
+
+
+def _may_be_deferred(constraint: Constraint) -> bool:
+    return bool(constraint.deferrable) or (constraint.initially or "").upper() == "DEFERRED"
+
+
+def _constraints_around(table: Table) -> Iterator[Constraint]:
+    """The table's constraints, and those of others that refer to it."""
+    yield from table.constraints
+    for other in table.metadata.tables.values():
+        for each in other.constraints:
+            if isinstance(each, ForeignKeyConstraint) and each.referred_table is table:
+                yield each
+
+
+def _why_not_related(session: Session, state: InstanceState[Any]) -> str | None:
+    mapper, instance = state.mapper, state.obj()
+    if mapper._is_orphan(state):  # noqa: SLF001  # what the flush asks
+        return "it has lost its parent"
+    is_deleted = instance in session.deleted
+    if instance in session.dirty and any(_has_changed(state, key) for key in _keys_of(mapper)):
+        return "its key, or what others know it by, changed"
+    if mapper.base_mapper.eager_defaults is True and not is_deleted and _is_read_back(state):
+        return "a value of the server's would be read back"
+    for relation in mapper.relationships:
+        if not relation.viewonly and (why := _why_not_relation(state, relation, is_deleted)):
+            return f"{why}: {relation.key}"
+    return None
+
+
+def _keys_of(mapper: Mapper[Any]) -> set[str]:
+    """The attributes that other rows repeat."""
+    watching = [each.prop for each in mapper._dependency_processors]  # noqa: SLF001  # the flush's
+    columns = set(mapper.primary_key)
+    for relation in (*mapper.relationships, *watching):
+        columns.update(known for known, _ in relation.synchronize_pairs or ())
+    table = mapper.local_table
+    return {mapper.get_property_by_column(each).key for each in columns if each.table is table}
+
+
+def _is_read_back(state: InstanceState[Any]) -> bool:
+    """Whether the flush asks for what the server makes, since this statement does not return it."""
+    returned, made = _is_made_on_insert, _is_made_on_update
+    if state.key:
+        returned, made = made, returned
+    columns = map(state.mapper.columns.get, state.unloaded)
+    return any(isinstance(each, Column) and made(each) and not returned(each) for each in columns)
+
+
+def _why_not_relation(
+    state: InstanceState[Any], relation: RelationshipProperty[Any], is_deleted: bool
+) -> str | None:
+    if relation.post_update:
+        return "a relation is written after the row"
+    if relation.direction is RelationshipDirection.MANYTOONE:
+        owns = relation.cascade.delete or relation.cascade.delete_orphan
+        return "what it refers to goes with it" if owns else None
+    if is_deleted and not (
+        relation.passive_deletes == "all" and relation.direction is RelationshipDirection.ONETOMANY
+    ):
+        return "rows that refer to it may have to change"
+    return "a collection changed" if _has_changed(state, relation.key) else None
+
+
+def _has_changed(state: InstanceState[Any], key: str) -> bool:
+    return state.get_history(key, PassiveFlag.PASSIVE_NO_INITIALIZE).has_changes()
+
+
+def _why_not_heard(session: Session, mapper: Mapper[Any]) -> str | None:
+    listeners: tuple[tuple[Callable[[str], int], tuple[str, ...]], ...] = (
+        (lambda name: _heard(session, name) - _OURS.get(name, 0), _SESSION_EVENTS),
+        (lambda name: _heard(mapper, name), _ROW_EVENTS),
+        (lambda name: _heard(mapper.class_manager, name), _INSTANCE_EVENTS),
+    )
+    for count, names in listeners:
+        for name in names:
+            if count(name) > 0:
+                return f"somebody listens to {name}"
+    return None
+
+
+def _heard(target: Any, name: str) -> int:  # noqa: ANN401  # session, mapper, manager
+    return len(getattr(target.dispatch, name))

@@ -1,0 +1,1 @@
+"""The wire: connections, their pool, and when BEGIN goes out."""

@@ -1,0 +1,221 @@
+"""Opening connections to one address, patiently, and what the first of them learned."""
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from sqlalchemy.engine.interfaces import IsolationLevel
+
+from neonkit.db._policies import TimeoutPolicy
+from neonkit.db._wire.cold_start import connect_through_cold_start
+from neonkit.db._wire.observed_health import ObservedHealth
+from neonkit.dsn import Dsn
+
+CLEANUP_SECONDS = 2.0
+_REFUSED = "unsupported startup parameter"  # a pooler's word for the two timeouts
+FACTS = """
+SELECT encode(convert_to(json_build_object(
+  'pid', pg_backend_pid(), 'schema', coalesce(current_schema(), ''),
+  'isolation', current_setting('default_transaction_isolation'),
+  'most', current_setting('max_connections')::int
+)::text, 'UTF8'), 'base64')
+"""
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What the first connection learned, in one query.
+
+    Attributes:
+        version: such as `(18, 6)`.
+        schema: the first schema of the search path that exists; empty where none does.
+        isolation: `default_transaction_isolation`, in capitals.
+        max_connections: how many sessions the server admits in all.
+        has_standard_strings: `standard_conforming_strings`.
+        is_behind_pooler: whether another process sits between: the backend that answers is not
+            the one announced at connect.
+    """
+
+    version: tuple[int, ...]
+    schema: str
+    isolation: IsolationLevel
+    max_connections: int
+    has_standard_strings: bool
+    is_behind_pooler: bool
+
+
+class DriverConnection(Protocol):
+    """What every driver's connection can do."""
+
+    async def send(self, command: str) -> object:
+        """Send a command that has no parameters, and wait for its end: one round trip."""
+
+    def is_closed(self) -> bool:
+        """Whether it is closed, by either side; known without asking the server."""
+        ...
+
+    def terminate(self) -> None:
+        """Close it at once, without a word to the server."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
+Link = TypeVar("Link", bound=DriverConnection)
+
+
+class Connector(ABC, Generic[Link]):
+    """Opens a driver's connections to one address, and knows how that went.
+
+    Args:
+        dsn: where to.
+        timeouts: the two server-side ones travel as start-up options on a direct connection,
+            until a pooler refuses them.
+        tracks_statements: whether prepared statements survive between transactions; `None`
+            where the first connection must find out.
+
+    Attributes:
+        facts: what the first connection learned; `None` before.
+        connecting: how many attempts are running.
+        pulse: what connecting and every statement say of the database's health.
+    """
+
+    def __init__(
+        self, dsn: Dsn, timeouts: TimeoutPolicy, *, tracks_statements: bool | None
+    ) -> None:
+        self.timeouts = timeouts
+        self.tracks_statements = tracks_statements
+        self.facts: ServerFacts | None = None
+        self.connecting = 0
+        self.pulse = ObservedHealth()
+        self.dsn = dsn
+        self._address = _bounded_by_server(dsn, timeouts)
+
+    @property
+    def has_read_committed(self) -> bool:
+        """Whether each statement has a snapshot of its own, by the server's default."""
+        return self.facts is not None and self.facts.isolation == "READ COMMITTED"
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether another process sits between, by what the first connection found."""
+        return self.facts is not None and self.facts.is_behind_pooler
+
+    async def connect(self) -> Link:
+        """Open one connection, patiently; the first one also learns the server's facts."""
+        self.connecting += 1
+        try:
+            return await connect_through_cold_start(self.attempt, self.timeouts)
+        finally:
+            self.connecting -= 1
+
+    async def attempt(self) -> Link:
+        """Try once to open a connection."""
+        try:
+            connection = await self._open_bounded()
+            if self.facts is None:
+                await self._learn_from(connection)
+            if self.has_pooler:
+                self._keep_off_settings(connection)
+        except BaseException:
+            self.pulse.is_failing = True
+            raise
+        self.pulse.is_failing = False
+        return connection
+
+    async def _open_bounded(self) -> Link:
+        try:
+            return await self._open(self._address)
+        except Exception as error:
+            if self._address == self.dsn or _REFUSED not in str(error):
+                raise
+        self._address = self.dsn  # there the transactions carry the timeouts
+        return await self._open(self._address)
+
+    async def _learn_from(self, connection: Link) -> None:
+        try:
+            self.facts = await self._learn(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        if self.tracks_statements is None:
+            self.tracks_statements = not self.facts.is_behind_pooler
+
+    @abstractmethod
+    async def _open(self, dsn: Dsn) -> Link:
+        """Open one connection of the driver's."""
+
+    @abstractmethod
+    async def _learn(self, connection: Link) -> ServerFacts:
+        """Send `FACTS`, in one round trip."""
+
+    def _keep_off_settings(self, connection: Link) -> None:
+        """Let the driver change no settings by itself: behind a pooler others would have them."""
+
+
+class Probe:
+    """Asks the database whether it is there, on a connection of its own beside the pool."""
+
+    def __init__(self, connector: Connector[Link]) -> None:
+        self._connector = connector
+        self._connection: DriverConnection | None = None
+
+    async def __call__(self) -> None:
+        """Send the smallest query, and raise whatever goes wrong; one attempt."""
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await self._connector.attempt()
+            await self._connection.send("SELECT")
+        except BaseException:
+            self._drop()
+            raise
+        self._connector.pulse.is_failing = False
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def close(self) -> None:
+        """Close its connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            async with asyncio.timeout(CLEANUP_SECONDS):
+                await connection.close()
+
+
+def _bounded_by_server(dsn: Dsn, timeouts: TimeoutPolicy) -> Dsn:
+    """The same address, whose start-up options set the server-side timeouts of its sessions."""
+    if dsn.is_pooled:
+        return dsn
+    return dsn.with_options(
+        {
+            "statement_timeout": str(int(timeouts.statement * 1000)),
+            "lock_timeout": str(int(timeouts.lock * 1000)),
+        }
+    )
+
+
+def read_facts(
+    answer: bytes, *, version: tuple[int, ...], pid: int, has_standard_strings: bool
+) -> ServerFacts:
+    """Join the answer to `FACTS` with what the server announced when the connection was opened.
+
+    Args:
+        answer: base64 over several lines.
+        version: of the server.
+        pid: of the backend, as announced.
+        has_standard_strings: `standard_conforming_strings`.
+    """
+    facts = json.loads(b64decode(answer))
+    return ServerFacts(
+        version=version,
+        schema=facts["schema"],
+        isolation=facts["isolation"].upper(),
+        max_connections=facts["most"],
+        has_standard_strings=has_standard_strings,
+        is_behind_pooler=facts["pid"] != pid,
+    )

@@ -1,0 +1,107 @@
+"""One line for an app that exists: any Neon URL in, SQLAlchemy's `AsyncEngine` out."""
+
+from collections.abc import Collection
+from importlib import import_module
+from typing import Any, Literal, TypeAlias, get_args
+
+from sqlalchemy import URL
+from sqlalchemy.dialects import registry
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from neonkit.db._policies import PoolPolicy, TimeoutPolicy
+from neonkit.db._wire.connector import Connector
+from neonkit.db._wire.dialect import NeonDialect
+from neonkit.db._wire.pool import Pool, replace_stale
+from neonkit.dsn import Dsn
+from neonkit.errors import ConfigurationError
+
+Driver: TypeAlias = Literal["asyncpg", "psycopg"]
+
+for _driver in get_args(Driver):
+    registry.register(f"postgresql.neonkit_{_driver}", f"neonkit.db._wire.{_driver}", "Dialect")
+
+
+def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
+    url: str | Dsn,
+    *,
+    driver: Driver = "asyncpg",
+    pool: PoolPolicy | None = None,
+    timeouts: TimeoutPolicy | None = None,
+    application_name: str | None = None,
+    pooler_tracks_statements: bool | Literal["auto"] = "auto",
+    plain_functions: Collection[str] = (),
+    echo: bool = False,
+) -> AsyncEngine:
+    """Make an engine for any Neon URL, pooled or direct, and for any other PostgreSQL.
+
+    Nothing is connected before the first statement. Values never appear in logs or errors.
+
+    Args:
+        url: as Neon's console prints it; `sslmode`, `channel_binding` and `options` included.
+        driver: what speaks to the server. Both cost the same round trips, but for a transaction's
+            BEGIN and what a pooler does not keep, which psycopg sends with a statement.
+        pool: how many connections, how long they idle; 15 and 240 s by default.
+        timeouts: bounds on connecting, statements and locks; 12, 5 and 2 s by default.
+        application_name: what `pg_stat_activity` shows, unless the URL names one.
+        pooler_tracks_statements: whether prepared statements survive behind a pooler; `auto`
+            knows Neon's, and asks the first connection otherwise.
+        plain_functions: names of your database's functions that neither write nor lock: a SELECT
+            that calls one goes without BEGIN, as one that calls PostgreSQL's own does.
+        echo: log each statement.
+
+    Raises:
+        UrlError: the URL is wrong; it says which part, and what it should look like.
+        ConfigurationError: the driver cannot be imported.
+    """
+    dsn = url if isinstance(url, Dsn) else Dsn.parse(url)
+    if application_name and "application_name" not in dsn.parameters:
+        dsn = dsn.replace(parameters={**dsn.parameters, "application_name": application_name})
+    pool = pool or PoolPolicy()
+    connector = _connector_class(driver)(
+        dsn,
+        timeouts or TimeoutPolicy(),
+        tracks_statements=_tracks_statements(dsn, pooler_tracks_statements),
+    )
+    engine = create_async_engine(
+        URL.create(
+            f"postgresql+neonkit_{driver}",
+            username=dsn.user,
+            host=dsn.host,
+            port=dsn.port,
+            database=dsn.database,
+        ),
+        connector=connector,
+        plain_functions=plain_functions,
+        poolclass=Pool,
+        pool_size=pool.capacity,
+        max_overflow=0,
+        pool_timeout=pool.timeout,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        echo=echo,
+    )
+    replace_stale(engine.sync_engine.pool, pool.recycle)  # type: ignore[arg-type]  # poolclass above
+    return engine
+
+
+def is_behind_pooler(engine: AsyncEngine) -> bool:
+    """Whether the first connection of `create_engine`'s engine found a pooler in between."""
+    dialect = engine.sync_engine.dialect
+    return isinstance(dialect, NeonDialect) and dialect.connector.has_pooler
+
+
+def _tracks_statements(dsn: Dsn, said: bool | Literal["auto"]) -> bool | None:
+    if said != "auto":
+        return said
+    return True if dsn.is_neon else None
+
+
+def _connector_class(driver: Driver) -> type[Connector[Any]]:
+    try:
+        found: type[Connector[Any]] = import_module(f"neonkit.db._wire.{driver}").Connector
+    except ImportError as error:
+        package = "psycopg[binary]" if driver == "psycopg" else driver
+        raise ConfigurationError(
+            f"the driver {driver} cannot be imported ({error}): pip install '{package}'"
+        ) from error
+    return found

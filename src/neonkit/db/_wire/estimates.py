@@ -1,0 +1,75 @@
+"""What the planner expects of a statement, without executing it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Executable, Result, Select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+from neonkit.db._wire.connection import wire_connection_of
+
+PREFIX = "EXPLAIN (FORMAT JSON) "
+
+
+class Explain(Executable, ClauseElement):
+    """A statement whose one row is the plan of another, as PostgreSQL's JSON.
+
+    Args:
+        statement: what is planned.
+    """
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
+        self.statement = statement
+
+
+@compiles(Explain)
+def _compile(element: Explain, compiler: SQLCompiler, **options: Any) -> str:
+    return f"{PREFIX}{compiler.process(element.statement, **options)}"
+
+
+def expected_rows(
+    session: Session, statement: Select[*tuple[Any, ...]], parameters: Mapping[str, Any]
+) -> int:
+    """How many rows the planner expects of a statement, in one round trip."""
+    return _rows_in(Session.execute(session, Explain(statement), parameters).all())
+
+
+def execute_beside(
+    session: Session,
+    statement: Select[*tuple[Any, ...]],
+    whole: Select[*tuple[Any, ...]],
+    parameters: Mapping[str, Any],
+) -> tuple[Result[Any], int]:
+    """Execute one statement, and say how many rows the planner expects of another.
+
+    It takes one round trip where the driver can send both together (psycopg), and two elsewhere.
+
+    Args:
+        session: what to ask with.
+        statement: what is executed; where it needs a transaction, the other is planned in it.
+        whole: what is planned.
+        parameters: of both.
+    """
+    adapted = wire_connection_of(session.connection())
+    if adapted is None or not adapted.can_hold:
+        result = Session.execute(session, statement, parameters)
+        return result, expected_rows(session, whole, parameters)
+    adapted.is_holding = True
+    try:
+        Session.execute(session, Explain(whole), parameters)
+    finally:
+        adapted.is_holding = False
+    result = Session.execute(session, statement, parameters)
+    return result, _rows_in(adapted.told)
+
+
+def _rows_in(answer: Sequence[Sequence[Any]]) -> int:
+    found = answer[0][0]
+    plan = json.loads(found) if isinstance(found, str | bytes) else found
+    return int(plan[0]["Plan"]["Plan Rows"])

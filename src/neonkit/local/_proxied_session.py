@@ -1,0 +1,301 @@
+"""One connection through the wire, from its first byte to its last."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Protocol
+
+from neonkit.local._conversation import Conversation
+from neonkit.local._listening_address import ListeningAddress
+from neonkit.local._neon_login import login_error_as_neon, startup_as_neon
+from neonkit.local._network_faults import Line, NetworkFaults, Refusal, When
+from neonkit.local._protocol_messages import (
+    CANCEL_REQUEST,
+    GSS_REQUEST,
+    SSL_REQUEST,
+    Framing,
+    FramingError,
+    Piece,
+    error_message,
+    startup_code,
+    startup_size,
+    without_channel_binding,
+)
+from neonkit.local._round_trips import Trip
+
+_CHUNK_BYTES = 64 * 1024
+_ENDINGS = (OSError, EOFError, FramingError)  # as connections end: nothing of ours is wrong
+_TURNS = 2  # of the event loop, from a readable socket to what it says being noted
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class LoginPolicy(Protocol):
+    """Who keeps the wire's count."""
+
+    def note_trip(self, trip: Trip) -> None:
+        """Count a round trip."""
+
+    def note_connecting(self) -> None:
+        """Count a round trip of the opening of a connection."""
+
+    def note_use(self) -> None:
+        """Note that something passes."""
+
+
+class _OverError(Exception):
+    """One side is done, and so is the session."""
+
+
+class Session:
+    """Passes one connection on, notes what is said, and does to it what the weather says.
+
+    Args:
+        number: from 1, in the order of arrival.
+        client: the accepted connection.
+        door: where it came in.
+    """
+
+    def __init__(self, number: int, client: Streams, door: ListeningAddress) -> None:
+        self._number = number
+        self._client, self._to_client = client
+        self._door = door
+        self._server: asyncio.StreamReader | None = None
+        self._to_server: asyncio.StreamWriter | None = None
+        self._cut: When | None = None
+        self._is_cut = False
+        self._half_reply = b""
+        self._is_between_messages = True
+        self._packet = b""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a statement runs or a transaction is open."""
+        return self._server is not None and self._talk.is_busy
+
+    async def run(self, weather: NetworkFaults, clerk: LoginPolicy) -> None:
+        """Serve the connection until one side ends it."""
+        self._weather = weather
+        self._clerk = clerk
+        self._talk = Conversation(self._number, clerk.note_trip, clerk.note_connecting)
+        try:
+            packet = await self._greet()
+            if packet is not None:
+                await self._login(packet)
+        except _ENDINGS:
+            pass
+        finally:
+            await self._close()
+
+    def end(self, parting: bytes) -> None:
+        """Say these words, unless they would tear a message or a pooler has no time for them."""
+        is_told = self._server is not None and not self._door.is_pooled
+        if is_told and self._is_between_messages:
+            self._to_client.write(parting)
+
+    async def _greet(self) -> bytes | None:
+        """Answer what comes before the start-up packet, and give that; `None` if none comes."""
+        await self._take_trip()  # the client's TCP connect, which nobody but the kernel sees
+        while True:
+            head = await self._client.readexactly(4)
+            packet = head + await self._client.readexactly(startup_size(head))
+            code = startup_code(packet)
+            if code == CANCEL_REQUEST:
+                await self._pass_cancel(packet)
+                return None
+            await self._take_trip()
+            if code == SSL_REQUEST and self._door.tls == "pass":
+                if await self._pass_tls(packet):
+                    return None
+            elif code == SSL_REQUEST:
+                await self._answer_ssl_request()
+            elif code == GSS_REQUEST:
+                self._to_client.write(b"N")
+            else:
+                return packet
+
+    async def _take_trip(self) -> None:
+        self._clerk.note_connecting()
+        await asyncio.sleep(self._weather.delay)
+        await self._weather.calm.wait()
+
+    async def _answer_ssl_request(self) -> None:
+        tls = self._door.tls
+        if not isinstance(tls, ssl.SSLContext):
+            self._to_client.write(b"N")
+            return
+        self._to_client.write(b"S")
+        await self._to_client.drain()
+        await self._take_trip()
+        await self._to_client.start_tls(tls)
+
+    async def _pass_tls(self, packet: bytes) -> bool:
+        """Let the server answer; if it has TLS, pass everything on unread until the end."""
+        if await self._weather.admit() is not None:
+            raise EOFError  # words would be refused here, where only one byte is expected
+        target = self._door.target
+        server, to_server = await asyncio.open_connection(target.host, target.port)
+        to_server.write(packet)
+        answer = await server.readexactly(1)
+        self._to_client.write(answer)
+        if answer != b"S":
+            to_server.close()
+            return False
+        self._to_server = to_server
+        await self._relay(
+            _hear(self._client, upward := Line(self._weather), self._clerk.note_use),
+            _tell(upward, to_server),
+            _hear(server, downward := Line(self._weather), self._clerk.note_use),
+            _tell(downward, self._to_client),
+        )
+        return True
+
+    async def _pass_cancel(self, packet: bytes) -> None:
+        server, to_server = await self._connect()
+        self._to_server = to_server
+        to_server.write(packet)
+        await to_server.drain()
+        await server.read()  # the server closes when it has done it
+
+    async def _connect(self) -> Streams:
+        target = self._door.target
+        server, to_server = await asyncio.open_connection(target.host, target.port)
+        context = target.for_asyncpg()["ssl"]
+        if isinstance(context, ssl.SSLContext):
+            to_server.write(b"\0\0\0\x08" + SSL_REQUEST.to_bytes(4, "big"))
+            if await server.readexactly(1) != b"S":
+                to_server.transport.abort()
+                raise ConnectionError("the server has no TLS")
+            await to_server.start_tls(context, server_hostname=target.host)
+        return server, to_server
+
+    async def _login(self, packet: bytes) -> None:
+        refusal = self._refusal_of_neon() or await self._weather.admit()
+        if refusal is None:
+            try:
+                self._server, self._to_server = await self._connect()
+            except OSError:
+                refusal = Refusal.UNREACHABLE
+        if refusal is not None or self._server is None or self._to_server is None:
+            self._to_client.write(error_message("ERROR", "XX000", refusal or ""))
+            return
+        upward, downward = Line(self._weather), Line(self._weather)
+        self._packet = packet
+        self._to_server.write(startup_as_neon(packet) if self._door.is_neon else packet)
+        await self._relay(
+            self._hear_client(upward),
+            _tell(upward, self._to_server),
+            _hear(self._server, downward, self._clerk.note_use),
+            self._tell_client(downward),
+        )
+
+    def _refusal_of_neon(self) -> str | None:
+        has_tls = isinstance(self._door.tls, ssl.SSLContext)
+        is_encrypted = self._to_client.get_extra_info("ssl_object") is not None
+        is_refused = self._door.is_neon and has_tls and not is_encrypted
+        return Refusal.INSECURE if is_refused else None
+
+    async def _relay(self, *ways: Coroutine[object, object, None]) -> None:
+        """Let both directions run, until one of them ends."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for way in ways:
+                    group.create_task(way)
+        except* (_OverError, *_ENDINGS):
+            pass
+
+    async def _hear_client(self, line: Line) -> None:
+        framing = Framing()
+        while data := await _read(self._client):
+            passed = bytearray()
+            for piece in framing.feed(data):
+                if self._is_torn_before(piece):
+                    self._is_cut = True
+                    await line.put(bytes(passed))
+                    await line.put(None)
+                    return
+                passed += piece.raw
+            if passed:
+                await line.put(bytes(passed))
+        await line.put(None)
+
+    def _is_torn_before(self, piece: Piece) -> bool:
+        if piece.message is None:
+            return False
+        moment = self._talk.ask(piece.message)
+        when = self._weather.take_cut(moment)
+        if when in {"after", "during"}:
+            self._cut = when
+            self._talk.mark()
+        return when == "before"
+
+    async def _tell_client(self, line: Line) -> None:
+        framing = Framing()
+        while (data := await line.get()) is not None:
+            # what the client sent by now, it sent without waiting for this answer
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            passed = bytearray()
+            for piece in framing.feed(data):
+                passed += self._passed(piece)
+                if self._is_cut:
+                    break
+            await line.send(self._to_client, bytes(passed))
+            if self._is_cut:
+                break
+        raise _OverError
+
+    def _passed(self, piece: Piece) -> bytes:
+        """What of it the client gets."""
+        self._is_between_messages = piece.is_end
+        is_login = self._door.is_neon and not self._talk.is_logged_in
+        if is_login and piece.message is not None and piece.message.kind == b"E":
+            return login_error_as_neon(piece.message.body, self._packet)
+        is_done = piece.message is not None and self._talk.answer(piece.message)
+        if self._cut is None:
+            return without_channel_binding(piece.raw)
+        if is_done:
+            self._is_cut = True
+            half = piece.raw[: len(piece.raw) // 2]
+            return b"" if self._cut == "after" else self._half_reply or half
+        if self._cut == "after" or self._half_reply:
+            return b""
+        if piece.message is not None and piece.message.kind == b"C":
+            # not before the server is done, at which time it has committed
+            self._half_reply = piece.raw[: len(piece.raw) // 2]
+            return b""
+        return piece.raw
+
+    async def _close(self) -> None:
+        writers = [self._to_client, *([self._to_server] if self._to_server else [])]
+        for writer in writers:
+            if self._is_cut and writer is not self._to_client:
+                writer.transport.abort()
+            else:
+                writer.close()
+        for writer in writers:
+            try:
+                async with asyncio.timeout(1.0):
+                    await writer.wait_closed()
+            except _ENDINGS:
+                writer.transport.abort()
+
+
+async def _hear(reader: asyncio.StreamReader, line: Line, note: Callable[[], None]) -> None:
+    while data := await _read(reader):
+        note()
+        await line.put(data)
+    await line.put(None)
+
+
+async def _tell(line: Line, writer: asyncio.StreamWriter) -> None:
+    while (data := await line.get()) is not None:
+        await line.send(writer, data)
+    raise _OverError
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read(_CHUNK_BYTES)
+    except OSError:
+        return b""

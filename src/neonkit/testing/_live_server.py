@@ -1,0 +1,91 @@
+"""The app behind a real port, for tests in which bytes, commits and connections are real."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from neonkit.db import Database, Driver, create_engine
+from neonkit.dsn import Dsn
+from neonkit.testing._app_lifespan import running
+
+_GRACE = 2  # seconds that requests still running at the test's end have to finish
+
+
+@dataclass(frozen=True)
+class LiveServer:
+    """The app on a TCP port of this machine.
+
+    Attributes:
+        url: such as `http://127.0.0.1:41123`, without a slash at the end.
+    """
+
+    url: str
+
+
+@contextmanager
+def serving(app: FastAPI, dsn: Dsn, driver: Driver) -> Iterator[LiveServer]:
+    """Serve the app for the block, on a free port of 127.0.0.1, with the database at `dsn`.
+
+    The server has a thread and an event loop of its own: a test may block (a browser, a
+    subprocess, a client without async) while the server answers.
+    """
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        ThreadPoolExecutor(1, thread_name_prefix="neonkit-live-server") as thread,
+    ):
+        # connections inherit it: without it an answer's body waits 40 ms for the client's ACK
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        started: Future[Callable[[], object]] = Future()
+        engine = create_engine(dsn, driver=driver)
+        life = thread.submit(lambda: asyncio.run(_serve(app, engine, listener, started)))
+        either: set[Future[Any]] = {life, started}
+        wait(either, return_when=FIRST_COMPLETED)
+        if life.done():
+            life.result()
+        stop = started.result()
+        try:
+            host, port = listener.getsockname()
+            yield LiveServer(f"http://{host}:{port}")
+        finally:
+            stop()
+            life.result()
+
+
+async def _serve(
+    app: FastAPI,
+    engine: AsyncEngine,
+    listener: socket.socket,
+    started: Future[Callable[[], object]],
+) -> None:
+    async with Database(engine) as database, running(app, database) as asgi:
+        config = uvicorn.Config(
+            asgi,
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        await _Server(config, started).serve([listener])
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which says when it is ready and stops without waiting for a tick."""
+
+    def __init__(self, config: uvicorn.Config, started: Future[Callable[[], object]]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def main_loop(self) -> None:
+        """Say so, and wait to be told to stop."""
+        loop, may_stop = asyncio.get_running_loop(), asyncio.Event()
+        await self.on_tick(0)
+        self._started.set_result(lambda: loop.call_soon_threadsafe(may_stop.set))
+        await may_stop.wait()

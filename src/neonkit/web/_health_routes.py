@@ -1,0 +1,66 @@
+"""`/health/live`, `/health/ready` and `/health/startup`: truthful, bounded, saying nothing more."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+
+from neonkit.web._request_middleware import draining
+from neonkit.web._session_dependencies import runtime_of
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+    timestamp: datetime
+
+
+class Checks(BaseModel):
+    """What readiness depends on."""
+
+    database: Literal["ok", "failed"]
+
+
+class Ready(BaseModel):
+    """Whether traffic should come here."""
+
+    status: Literal["ready", "not_ready"]
+    checks: Checks
+
+
+class Started(BaseModel):
+    """Whether start-up is over."""
+
+    status: Literal["started", "starting"]
+
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+@router.get("/live")
+async def live() -> Live:
+    """Whether the process answers; never touches the database."""
+    return Live(timestamp=datetime.now(UTC))
+
+
+@router.get("/ready", responses={503: {"model": Ready}})
+async def ready(request: Request, response: Response) -> Ready:
+    """Whether traffic should come here: the database can be used, and no shutdown has begun."""
+    readiness = runtime_of(request).readiness
+    is_usable = readiness is not None and await readiness.is_ready()
+    is_ready = is_usable and not draining.has_begun
+    response.status_code = 200 if is_ready else 503
+    return Ready(
+        status="ready" if is_ready else "not_ready",
+        checks=Checks(database="ok" if is_usable else "failed"),
+    )
+
+
+@router.get("/startup", responses={503: {"model": Started}})
+async def startup(request: Request, response: Response) -> Started:
+    """Whether the first connection was made and the schema is in place."""
+    has_started = runtime_of(request).has_started
+    response.status_code = 200 if has_started else 503
+    return Started(status="started" if has_started else "starting")

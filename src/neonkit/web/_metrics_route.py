@@ -1,0 +1,56 @@
+"""`GET /metrics`: Prometheus text, for whoever may read it."""
+
+from hmac import compare_digest
+from ipaddress import IPv6Address, ip_address
+
+from fastapi import APIRouter, Request, Response
+
+from neonkit.errors import InvalidTokenError, NotFoundError, UnauthorizedError
+from neonkit.settings import Settings
+from neonkit.web._session_dependencies import runtime_of
+
+router = APIRouter(include_in_schema=False)
+
+_FORWARDING = ("forwarded", "via", "x-real-ip")
+
+
+@router.get("/metrics")
+def metrics(request: Request) -> Response:
+    """The numbers of all workers; in a thread, because they are read from files."""
+    runtime = runtime_of(request)
+    _check(request, runtime.settings)
+    return Response(runtime.metrics.render(), media_type=runtime.metrics.media_type)
+
+
+def _check(request: Request, settings: Settings) -> None:
+    """Let in the token and, outside production, this machine; a wrong token is always refused.
+
+    Raises:
+        UnauthorizedError: METRICS_TOKEN is set, and none came.
+        InvalidTokenError: another one came.
+        NotFoundError: METRICS_TOKEN is not set.
+    """
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    token = settings.metrics_token
+    expected = token.get_secret_value() if token else ""
+    if expected and scheme.lower() == "bearer":
+        if not compare_digest(given.strip().encode(), expected.encode()):
+            raise InvalidTokenError
+        return
+    if not settings.is_production and _is_from_here(request):
+        return
+    raise UnauthorizedError if expected else NotFoundError
+
+
+def _is_from_here(request: Request) -> bool:
+    """Whether the peer is this machine itself, and no proxy on it that speaks for others."""
+    if request.client is None or any(
+        name in _FORWARDING or name.startswith("x-forwarded-") for name in request.headers
+    ):
+        return False
+    try:
+        address = ip_address(request.client.host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
