@@ -25,9 +25,9 @@ import asyncpg
 import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel
-from sqlalchemy import make_url
+from sqlalchemy import bindparam, make_url
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import neonkit
@@ -36,8 +36,8 @@ from neonkit.auth import Principal, issue_access_token
 from neonkit.local import LocalServer
 from neonkit_starter.app import create_app
 from neonkit_starter.posts.models import Post
-from neonkit_starter.users import queries
 from neonkit_starter.users.models import User
+from neonkit_starter.users.queries import USERS
 from neonkit_starter.users.schemas import UserRead
 
 ROUNDS, REQUESTS = 40, 25
@@ -206,6 +206,7 @@ async def _steps(url: str, stack: AsyncExitStack) -> dict[str, Step]:
     stack.push_async_callback(engine.dispose)
     tuned = async_sessionmaker(engine, class_=AsyncSession, expire_on_commit=False)
     bare, values = _bare(user, tuned), {"user_id": 1}
+    by_id = USERS.where(col(User.id) == bindparam("user_id"))
     return {
         "FastAPI alone, an answer of nothing": _request(bare, "GET", "/nothing"),
         "FastAPI alone, a user as an answer": _request(bare, "GET", "/model"),
@@ -226,9 +227,7 @@ async def _steps(url: str, stack: AsyncExitStack) -> dict[str, Step]:
         "alone, asyncpg: the row": lambda: prepared.fetch(1),
         "alone, SQLAlchemy's session on AUTOCOMMIT: the entity": lambda: _read_alone(tuned),
         "alone, neonkit's session: the entity": lambda: _read_alone(database.read_session),
-        "alone, `Database.execute`: the row": lambda: database.execute(
-            queries.USER_BY_ID, parameters=values
-        ),
+        "alone, `Database.execute`: the row": lambda: database.execute(by_id, parameters=values),
     }
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from neonkit import errors
-    from neonkit.db import Database, create_engine
+    from neonkit.db import AsyncSession, Condition, Database, create_engine
     from neonkit.models import (
         InputModel,
         PatchModel,
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from neonkit.settings import Settings
     from neonkit.web import (
         CallerDep,
+        CreatedDep,
         DatabaseDep,
         IdempotencyKey,
         OptionalIdempotencyKey,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         ReadSessionDep,
         SessionDep,
         add_problem,
+        existing,
         get_database,
         get_read_session,
         get_session,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     )
 
 _ROOMS = {
-    "db": ("Database", "create_engine"),
+    "db": ("AsyncSession", "Condition", "Database", "create_engine"),
     "models": (
         "InputModel",
         "PatchModel",
@@ -47,6 +49,7 @@ _ROOMS = {
     "settings": ("Settings",),
     "web": (
         "CallerDep",
+        "CreatedDep",
         "DatabaseDep",
         "IdempotencyKey",
         "OptionalIdempotencyKey",
@@ -55,6 +58,7 @@ _ROOMS = {
         "ReadSessionDep",
         "SessionDep",
         "add_problem",
+        "existing",
         "get_database",
         "get_read_session",
         "get_session",
@@ -65,7 +69,10 @@ _ROOMS = {
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "AsyncSession",
     "CallerDep",
+    "Condition",
+    "CreatedDep",
     "Database",
     "DatabaseDep",
     "IdempotencyKey",
@@ -85,6 +92,7 @@ __all__ = [
     "add_problem",
     "create_engine",
     "errors",
+    "existing",
     "get_database",
     "get_read_session",
     "get_session",

@@ -5,7 +5,7 @@
     │   └── UrlError                which part of a database URL is wrong
     ├── UncommittedError            a session ended with work that nobody committed
     ├── CommitNotYoursError         a function of `run_transaction` committed by itself
-    ├── ConditionFailedError        `Database.execute` did nothing: its condition did not hold
+    ├── ConditionFailedError        `Database.execute` did nothing: a condition did not hold
     ├── ReadOnlySessionError        a session that only reads was asked to write
     ├── RelationNotLoadedError      a relation was touched that its query did not load
     └── ProblemError                a request that is answered with a problem document
@@ -39,7 +39,7 @@ No HTTP lives here: the room `web` holds the one table that gives each a status.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class NeonkitError(Exception):
@@ -82,10 +82,18 @@ class CommitNotYoursError(NeonkitError):
 
 
 class ConditionFailedError(NeonkitError):
-    """The condition of `Database.execute` did not hold; nothing happened."""
+    """A condition of `Database.execute` or `paginate` did not hold; nothing happened.
 
-    def __init__(self) -> None:
-        super().__init__("the condition under which the statement may be executed did not hold")
+    Args:
+        name: of the condition that failed.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the {name} under which the statement may be executed did not hold; give the "
+            "condition an `error` to answer with another one"
+        )
+        self.name = name
 
 
 class ReadOnlySessionError(NeonkitError):
@@ -139,6 +147,13 @@ class ProblemError(NeonkitError):
     def __init__(self, detail: str | None = None, *, errors: Sequence[FieldProblem] = ()) -> None:
         super().__init__(detail or self.detail)
         self.errors = tuple(errors)
+
+    @classmethod
+    def restored(cls, detail: str, errors: Sequence[FieldProblem]) -> Self:
+        """Make an error again from what was kept of it, whatever its own constructor takes."""
+        error = cls.__new__(cls)
+        ProblemError.__init__(error, detail, errors=errors)
+        return error
 
 
 class MalformedJsonError(ProblemError):

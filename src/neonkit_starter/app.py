@@ -11,6 +11,7 @@ from neonkit_starter.accounts import errors as money
 from neonkit_starter.accounts.routes import router as accounts
 from neonkit_starter.auth.routes import router as auth
 from neonkit_starter.posts.routes import router as posts
+from neonkit_starter.profiles.routes import router as profiles
 from neonkit_starter.users.errors import WeakPasswordError
 from neonkit_starter.users.first_admin import create_first_admin, first_admin_of
 from neonkit_starter.users.queries import principal_of
@@ -38,7 +39,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if admin is not None:
         add_boot_step(app, partial(create_first_admin, admin=admin))
     app.add_api_route("/", read_root, include_in_schema=False)
-    for router in (auth, users, posts, accounts):  # one level: FastAPI matches anew at each
+    for router in (
+        auth,
+        users,
+        profiles,
+        posts,
+        accounts,
+    ):  # one level: FastAPI matches anew at each
         app.include_router(
             router, prefix=settings.api_v1_prefix, dependencies=[Depends(strict_query)]
         )

@@ -4,14 +4,13 @@
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,7 +18,7 @@ from neonkit import Database, create_engine
 from neonkit.db import Driver, TimeoutPolicy, listen
 from neonkit.db._units import sessions
 from neonkit.db._units.sessions import session_factory
-from neonkit.db._wire.connection import wire_connection_of
+from neonkit.db._wire.phases import Sending
 from neonkit.testing._databases import Databases
 from support.programs import EMPTY, TABLES, Program, play, programs
 from support.stock import run_script, stock_engine, stock_sessions
@@ -40,6 +39,10 @@ LAZY += [("relate", 1, 0, 1)]
 LOCK_SECONDS = 0.02  # each wait is for the program's other session, and in vain
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
+
+
+class _Sent(Protocol):
+    sending: Sending
 
 
 @dataclass
@@ -70,7 +73,7 @@ class Stage:
         self.lone += self.lone_writes > before
         return outcome
 
-    async def _play(self, sessions: async_sessionmaker[AsyncSession], program: Program) -> object:
+    async def _play(self, sessions: Callable[[], AsyncSession], program: Program) -> object:
         await run_script(self.stock, EMPTY)
         story = await play(sessions, program)
         async with self.stock.connect() as connection:
@@ -82,10 +85,9 @@ class Stage:
             }
         return story, rows
 
-    def note(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        """Count the writes that go alone."""
-        adapted = wire_connection_of(connection)
-        if adapted is not None and adapted.is_alone and not statement.startswith("SELECT"):
+    def note(self, _connection: object, cursor: _Sent, statement: str, *_: object) -> None:
+        """Count the writes that went alone."""
+        if cursor.sending is Sending.LONE and not statement.startswith("SELECT"):
             self.lone_writes += 1
 
     async def on_both(self, program: Program) -> tuple[object, object]:
@@ -117,7 +119,7 @@ async def stage(
             stock_engine(Database(create_engine(like, driver=request.param))) as stock,
         ):
             stage = Stage(stock, ours.engine)
-            listen(ours.engine.sync_engine, "before_cursor_execute", stage.note)
+            listen(ours.engine.sync_engine, "after_cursor_execute", stage.note)
             yield stage
     print(f"{stage.played} programs, {stage.lone} with lone writes")  # noqa: T201  # for -s and -rP
     assert stage.lone >= stage.played / 5

@@ -188,7 +188,7 @@ async def test_a_database_that_is_away_is_waited_for(
             waiting = [asyncio.create_task(_ask(database, "SELECT 1")) for _ in range(5)]
             await asyncio.sleep(1)
             assert not any(task.done() for task in waiting)
-            assert database.pulse.is_failing
+            assert database.health.is_failing
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)

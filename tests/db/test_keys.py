@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, TableModel
 from neonkit.db import FaultKind, Key, UnstorableAnswerError, fault_of, open_scope
-from neonkit.db._keys.keys import read_value, write_value
+from neonkit.db._keys.answers import read_value, write_value
 from neonkit.errors import (
     CommitNotYoursError,
     IdempotencyInProgressError,

@@ -22,7 +22,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Field, col
 
 from neonkit import Database, TableModel, paginate
-from neonkit.db import Bound, Condition, Key, bind, build_once
+from neonkit.db import Condition, Key, bind, build_once
 from neonkit.errors import ConditionFailedError, ConfigurationError
 from neonkit.resources import PageRequest
 
@@ -57,9 +57,9 @@ def _key() -> Key:
 
 
 def _holding(name: str) -> Condition:
-    """A condition as `who.holds` is one: of itself, and made anew for each request."""
+    """A condition of itself, made anew for each request."""
     known = select(col(Peg.id)).where(col(Peg.name) == name)
-    return Condition(bind(known.correlate(None).exists()))
+    return Condition(known.correlate(None).exists())
 
 
 class _Ask:
@@ -96,20 +96,20 @@ async def test_values_are_never_anothers(
     """Whatever was asked before: each statement, condition and key answers for its own values."""
     where, expected = asked
     statement = select(col(Peg.name)).where(where).order_by(col(Peg.id))
-    condition = None if guard is None else _holding(guard)
+    conditions = [] if guard is None else [_holding(guard)]
     key = _key() if keyed else None
     if guard == "nobody":
         with pytest.raises(ConditionFailedError):
-            await db.execute(statement, key, condition=condition)
+            await db.execute(statement, key, conditions=conditions)
         return
 
-    found = await db.execute(statement, key, condition=condition)
+    found = await db.execute(statement, key, conditions=conditions)
 
     assert list(found.scalars()) == expected
     async with db.read_session() as session:
         listed = select(col(Peg.name)).where(where)
         page = await paginate(
-            session, listed, PageRequest(total="exact"), sort=[col(Peg.id)], condition=condition
+            session, listed, PageRequest(total="exact"), sort=[col(Peg.id)], conditions=conditions
         )
     assert list[Any](page.items) == expected
     assert page.total == len(expected)
@@ -161,9 +161,9 @@ async def test_writes_write_their_own_values(db: Database) -> None:
     """INSERT and UPDATE of one structure, with and without a condition."""
     for name in ("fir", "gum"):
         made = insert(Peg).values(name=name, size=7).returning(col(Peg.id))
-        peg = (await db.execute(made, condition=_holding("ash"))).scalar_one()
+        peg = (await db.execute(made, conditions=[_holding("ash")])).scalar_one()
         renamed = update(Peg).where(col(Peg.id) == peg).values(name=name.upper())
-        await db.execute(renamed, condition=_holding(name))
+        await db.execute(renamed, conditions=[_holding(name)])
         found = await db.execute(select(col(Peg.name), col(Peg.size)).where(col(Peg.id) == peg))
         assert found.one() == (name.upper(), 7)
 
@@ -188,12 +188,12 @@ async def test_a_condition_may_be_any_expression(db: Database) -> None:
     statement = select(col(Peg.size)).where(col(Peg.name) == "beech")
     for name, holds in [("ash", True), ("nobody", False), ("cedar", True)]:
         other = aliased(Peg)
-        condition = select(col(other.id)).where(col(other.name) == name).exists()
+        conditions = [Condition(select(col(other.id)).where(col(other.name) == name).exists())]
         if holds:
-            assert (await db.execute(statement, condition=condition)).scalars().all() == [1]
+            assert (await db.execute(statement, conditions=conditions)).scalars().all() == [1]
         else:
             with pytest.raises(ConditionFailedError):
-                await db.execute(statement, condition=condition)
+                await db.execute(statement, conditions=conditions)
 
 
 async def test_execution_options_are_not_lost(db: Database) -> None:
@@ -210,11 +210,11 @@ async def test_execution_options_are_not_lost(db: Database) -> None:
 async def test_a_name_that_stands_for_two_values_is_refused(db: Database) -> None:
     """A parameter of the statement cannot take the place of one of the condition."""
     known = select(col(Peg.id)).where(col(Peg.name) == bindparam("name"))
-    guarded = Condition(Bound((known.correlate(None).exists(),), {"name": "ash"}))
+    guarded = Condition(known.correlate(None).exists().params(name="ash"))
     asked = select(col(Peg.size)).where(col(Peg.name) == bindparam("name"))
 
     with pytest.raises(ConfigurationError, match="both have a parameter name"):
-        await db.execute(asked, parameters={"name": "cedar"}, condition=guarded)
+        await db.execute(asked, parameters={"name": "cedar"}, conditions=[guarded])
 
 
 def test_one_structure_is_put_together_once() -> None:

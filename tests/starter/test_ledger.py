@@ -1,19 +1,26 @@
 """What the database itself refuses of money, whoever asks."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit_starter.accounts import queries
 from neonkit_starter.accounts.models import MOST, Account
+from neonkit_starter.accounts.statements import DEPOSIT, TRANSFER
 from neonkit_starter.users.models import User
 
 
-async def _carry_out(session: AsyncSession, call: queries.Call) -> Row[*tuple[object, ...]]:
-    return (await (await session.connection()).execute(*call)).one()
+async def _deposit(session: AsyncSession, account: int, amount: Decimal) -> Row[*tuple[Any, ...]]:
+    values = {"account": account, "amount": amount, "most": MOST}
+    return (await (await session.connection()).execute(DEPOSIT, values)).one()
+
+
+async def _pay(session: AsyncSession, **values: object) -> Row[*tuple[Any, ...]]:
+    given = {**values, "is_admin": False, "most": MOST}
+    return (await (await session.connection()).execute(TRANSFER, given)).one()
 
 
 async def _open(session: AsyncSession, owner: User) -> int:
@@ -37,16 +44,16 @@ async def owner(session: AsyncSession) -> User:
 async def rich(session: AsyncSession, owner: User) -> int:
     """An account with a deposit of 10.00 and a transfer of 4.00 behind it."""
     account, other = await _open(session, owner), await _open(session, owner)
-    await _carry_out(session, queries.deposit(account=account, amount=Decimal("10.00")))
-    paid = queries.transfer(
+    await _deposit(session, account, Decimal("10.00"))
+    paid = await _pay(
+        session,
         payer=account,
         payee=other,
         amount=Decimal("4.00"),
         caller=owner.id or 0,
-        is_admin=False,
         key="first-of-all",
     )
-    assert (await _carry_out(session, paid)).refusal is None
+    assert paid.refusal is None
     await session.commit()
     return account
 
@@ -118,18 +125,18 @@ async def test_a_balance_has_at_most_fifteen_digits(
     """What would not fit is refused before it is booked; what just fits is taken."""
     full = await _open(session, owner)
 
-    fits = await _carry_out(session, queries.deposit(account=full, amount=MOST))
-    more = await _carry_out(session, queries.deposit(account=full, amount=Decimal("0.01")))
-    paid = queries.transfer(
+    fits = await _deposit(session, full, MOST)
+    more = await _deposit(session, full, Decimal("0.01"))
+    paid = await _pay(
+        session,
         payer=rich,
         payee=full,
         amount=Decimal("0.01"),
         caller=owner.id or 0,
-        is_admin=False,
         key="one-too-many",
     )
 
     assert fits.refusal is None
     assert more.refusal == "balance-limit"
-    assert (await _carry_out(session, paid)).refusal == "balance-limit"
+    assert paid.refusal == "balance-limit"
     await session.rollback()

@@ -440,7 +440,7 @@ def _look_at(row: Part) -> object:
     return type(row).__name__, state.persistent, state.deleted, state.detached, loaded
 
 
-async def play(sessions: async_sessionmaker[AsyncSession], program: Program) -> list[object]:
+async def play(sessions: Callable[[], AsyncSession], program: Program) -> list[object]:
     """Run a program, and say what each of its steps came to."""
     with ExitStack() as listeners:
         seats = Seat(sessions(), listeners), Seat(sessions(), listeners)

@@ -43,10 +43,12 @@ class AccessToken:
     Attributes:
         subject: whose it is.
         principal: who they were when it was made, if it says so; a hint, never a right.
+        expires_at: until when it holds, in seconds since 1970.
     """
 
     subject: str
     principal: Principal | None = None
+    expires_at: float = float("inf")
 
 
 def issue_access_token(
@@ -86,19 +88,19 @@ def read_access_token(policy: TokenPolicy, token: str) -> AccessToken:
     """
     if len(token) > _LONGEST or not token.isascii():
         raise InvalidTokenError
-    read, expires_at = _verified(tuple(policy.keys), policy.issuer, token)
-    if expires_at <= time.time() - _LEEWAY:
+    read = _verified(tuple(policy.keys), policy.issuer, token)
+    if read.expires_at <= time.time() - _LEEWAY:
         raise InvalidTokenError
     return read
 
 
 @lru_cache(_MOST)
-def _verified(keys: tuple[bytes, ...], issuer: str, token: str) -> tuple[AccessToken, float]:
-    """What a token says, and until when; a signature that held once holds for good."""
+def _verified(keys: tuple[bytes, ...], issuer: str, token: str) -> AccessToken:
+    """Verify a token; a signature that held once holds for good."""
     for key in keys:
         claims = _claims(issuer, token, key)
         if claims is not None:
-            return AccessToken(claims["sub"], _principal(claims)), float(claims["exp"])
+            return AccessToken(claims["sub"], _principal(claims), float(claims["exp"]))
     raise InvalidTokenError
 
 

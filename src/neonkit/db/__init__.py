@@ -1,14 +1,19 @@
 """The database: engine, pool, connecting through a cold start, sessions and their end, faults."""
 
+from neonkit.db._backoff import Backoff
+from neonkit.db._conditions import Condition, Conditions, Guard
 from neonkit.db._database import Database
 from neonkit.db._faults.classification import Fault, FaultKind, fault_of, problem_error_of
-from neonkit.db._keys.keys import Key, UnstorableAnswerError
+from neonkit.db._keys.answers import UnstorableAnswerError
+from neonkit.db._keys.keys import Key
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._schema import bring_schema, has_schema
-from neonkit.db._scope import Scope, current_scope, open_scope
+from neonkit.db._scope import Scope, current_scope, guard_scope, open_scope
 from neonkit.db._statements.execution import rows_by_name
-from neonkit.db._statements.templates import Bound, Condition, bind, build_once, unbound
+from neonkit.db._statements.sql import sql_statement
+from neonkit.db._templates import Bound, bind, build_once, unbound
 from neonkit.db._units.lone_writes import why_not_alone
+from neonkit.db._units.sessions import AsyncSession, Session, carrying_guard
 from neonkit.db._wire.engine import Driver, create_engine, is_behind_pooler
 from neonkit.db._wire.estimates import execute_beside, expected_rows
 from neonkit.db._wire.listeners import listen, unlisten
@@ -16,33 +21,41 @@ from neonkit.db._wire.observed_health import ObservedHealth
 from neonkit.db._wire.pool import PoolUse
 
 __all__ = [
+    "AsyncSession",
+    "Backoff",
     "Bound",
     "Condition",
+    "Conditions",
     "Database",
     "Driver",
     "Fault",
     "FaultKind",
+    "Guard",
     "Key",
     "ObservedHealth",
     "PoolPolicy",
     "PoolUse",
     "Scope",
+    "Session",
     "TimeoutPolicy",
     "UnstorableAnswerError",
     "bind",
     "bring_schema",
     "build_once",
+    "carrying_guard",
     "create_engine",
     "current_scope",
     "execute_beside",
     "expected_rows",
     "fault_of",
+    "guard_scope",
     "has_schema",
     "is_behind_pooler",
     "listen",
     "open_scope",
     "problem_error_of",
     "rows_by_name",
+    "sql_statement",
     "unbound",
     "unlisten",
     "why_not_alone",

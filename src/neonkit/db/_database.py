@@ -1,24 +1,29 @@
 """The one object that a process owns."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Executable, MetaData, Result, text
+from sqlalchemy import Executable, MetaData, Result, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlmodel.ext.asyncio.session import AsyncSession
 
+from neonkit.db._conditions import Condition, Conditions, Guard
 from neonkit.db._keys.keys import Key
 from neonkit.db._keys.transactions import run_unit
 from neonkit.db._schema import bring_schema
-from neonkit.db._statements.execution import StatementRoute, StatementUnit, execute_once
-from neonkit.db._statements.templates import Condition, bind, unbound
+from neonkit.db._scope import current_scope
+from neonkit.db._statements.execution import (
+    StatementRoute,
+    StatementUnit,
+    execute_unit,
+    judge_guard,
+)
+from neonkit.db._templates import bind
 from neonkit.db._units.retries import RetryBudget, retry_contention
-from neonkit.db._units.sessions import LentSession, session_factory
-from neonkit.db._units.uncommitted_writes import watch_writes
+from neonkit.db._units.sessions import AsyncSession, LentSession, session_factory
 from neonkit.db._wire.connector import Connector, Probe
 from neonkit.db._wire.dialect import NeonDialect
 from neonkit.db._wire.observed_health import ObservedHealth
@@ -37,17 +42,26 @@ class Database:
         engine: from `create_engine`. The database owns it, and `close` disposes of it.
         lone_writes: let a unit of work that is one INSERT, UPDATE or DELETE commit as itself, in
             one round trip instead of three.
+        open_reads: let plain reads go without a transaction, in one round trip instead of two or
+            three.
     """
 
-    def __init__(self, engine: AsyncEngine, *, lone_writes: bool = True) -> None:
+    def __init__(
+        self, engine: AsyncEngine, *, lone_writes: bool = True, open_reads: bool = True
+    ) -> None:
+        connector = _connector_of(engine)
         self.engine = engine
+        self._patience = connector.timeouts.lock
         self._retries = RetryBudget()
-        self._probe = Probe(_connector_of(engine))
-        watch_writes(engine.sync_engine)
-        self._road = StatementRoute(engine.sync_engine, self.session, is_lone=lone_writes)
-        self._writers = session_factory(engine, lone_writes=lone_writes)
+        self._probe = Probe(connector)
+        self._route = StatementRoute(
+            engine.sync_engine, self.session, is_lone=lone_writes, is_open=open_reads
+        )
+        self._writers = session_factory(engine, lone_writes=lone_writes, open_reads=open_reads)
         self._readers = session_factory(
-            engine.execution_options(postgresql_readonly=True), is_read_only=True
+            engine.execution_options(postgresql_readonly=True),
+            is_read_only=True,
+            open_reads=open_reads,
         )
 
     async def __aenter__(self) -> Self:
@@ -99,35 +113,44 @@ class Database:
         key: Key | None = None,
         *,
         parameters: Mapping[str, Any] | None = None,
-        condition: ColumnElement[bool] | Condition | None = None,
+        conditions: Sequence[Condition] = (),
     ) -> Result[Any]:
         """Execute one statement that is a whole unit of work, commit, and return its rows by name.
 
         It takes one round trip. Under a key it happens once: a repeat gets the same values of the
         same types, without an effect. It is run again as `run_transaction` runs its function again.
 
-        Key and condition travel inside of an INSERT, UPDATE or DELETE with RETURNING, and of a
-        SELECT; what `text()` makes takes a transaction of several round trips for them.
+        Key and conditions travel inside of an INSERT, UPDATE or DELETE with RETURNING, and of a
+        SELECT; `text()`, a write without RETURNING and an INSERT of several sets of values take a
+        round trip more for the conditions, and a transaction of several for the key. The scope's
+        guard, such as who calls, is the first of the conditions.
 
         Args:
             statement: all that there is to do.
             key: under which it happens once.
             parameters: values of its `bindparam`s, by name.
-            condition: what must hold for it to happen at all, such as who calls.
+            conditions: what must hold for it to happen at all; the first that fails decides the
+                error.
 
         Raises:
-            ConditionFailedError: the condition did not hold; nothing happened.
+            ConditionFailedError: a condition without an error of its own did not hold.
             IdempotencyKeyReusedError: the key was used for another body.
             IdempotencyInProgressError: the first request with this key is still running.
         """
-        patience = _connector_of(self.engine).timeouts.lock
-        if condition is None or isinstance(condition, Condition):
-            bound, under = bind(statement), condition.bound if condition else None
-        else:  # it may speak of the statement's own aliases
-            bound, under = unbound(statement), unbound(condition)
-        given = bound._replace(values={**bound.values, **(parameters or {})})
-        once = StatementUnit(given, key, under, patience)
-        return await retry_contention(lambda: execute_once(self._road, once), self._retries)
+        bound = bind(statement)
+        if parameters:
+            bound = bound._replace(values={**bound.values, **parameters})
+        under = Conditions.of(conditions, current_scope().guard)
+        unit = StatementUnit(bound, key, under, self._patience)
+        return await retry_contention(lambda: execute_unit(self._route, unit), self._retries)
+
+    async def judge(self, guard: Guard) -> None:
+        """Ask a guard's condition in a round trip of its own.
+
+        Raises:
+            Exception: its failure, where it does not hold.
+        """
+        await judge_guard(self._route, guard)
 
     async def bring_schema(self) -> None:
         """Make the toolkit's own tables, where they are missing or of an older release."""
@@ -141,22 +164,22 @@ class Database:
         A commit releases a savepoint. For tests: sessions of the block share a connection, so
         they cannot run at the same time.
         """
-        usual = self._road, self._writers, self._readers
+        usual = self._route, self._writers, self._readers
         async with self.engine.connect() as connection:
             bind = (await connection.begin()).connection.sync_connection
             assert bind is not None, "it has begun"  # noqa: S101
-            self._road = replace(self._road, bind=bind)
+            self._route = replace(self._route, bind=bind)
             self._writers = session_factory(connection)
             self._readers = session_factory(connection, is_read_only=True)
             try:
                 yield connection
             finally:
-                self._road, self._writers, self._readers = usual
+                self._route, self._writers, self._readers = usual
 
     @property
-    def pulse(self) -> ObservedHealth:
+    def health(self) -> ObservedHealth:
         """What traffic shows of the database's health."""
-        return _connector_of(self.engine).pulse
+        return _connector_of(self.engine).health
 
     @property
     def pool_use(self) -> PoolUse:

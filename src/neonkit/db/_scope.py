@@ -1,10 +1,12 @@
-"""What is known of the request that a statement belongs to: its deadline, and what it spent."""
+"""The scope of a request, task or script: its deadline, its guard, and what it spent."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+
+from neonkit.db._conditions import Guard
 
 
 def _unnamed() -> str:
@@ -19,14 +21,16 @@ class Scope:
         deadline: when it must be over, on the monotonic clock; `None` for no bound.
         seconds: time spent waiting for the database so far.
         trips: how often it was waited for, opening connections excepted.
-        label: says what it is, such as `/posts/{id}`; `-` by default. It is asked when needed,
+        label: names it, such as `/posts/{id}`; `-` by default. It is asked when needed,
             because a request's route is not known when its scope opens.
+        guard: a condition that every statement of its sessions depends on; `None` for none.
     """
 
     deadline: float | None = None
     seconds: float = 0.0
     trips: int = 0
     label: Callable[[], str] = _unnamed
+    guard: Guard | None = None
 
     def remaining(self) -> float | None:
         """Seconds left until the deadline, never negative; `None` where there is no bound."""
@@ -39,6 +43,15 @@ _current: ContextVar[Scope | None] = ContextVar("neonkit.scope", default=None)
 def current_scope() -> Scope:
     """The scope of the running task; one without a deadline where none was opened."""
     return _current.get() or Scope()
+
+
+def guard_scope(guard: Guard) -> None:
+    """Put a guard on the running task's scope; where none was opened, on one of its own."""
+    scope = _current.get()
+    if scope is None:
+        scope = Scope()
+        _current.set(scope)
+    scope.guard = guard
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def listing_of(
 
 
 def window_of(
-    listing: Listing, place: PageStart, condition: ColumnElement[bool] | None = None
+    listing: Listing, place: PageStart, *conditions: ColumnElement[bool]
 ) -> Select[*tuple[Any, ...]]:
     """The rows of a page with their sort keys and the total; `values_at` are its parameters."""
     window = listing.matching
@@ -113,8 +113,8 @@ def window_of(
         window = window.offset(bindparam(_OFFSET, type_=Integer))
     window = window.order_by(*listing.order.clauses(is_fenced=listing.is_fenced))
     window = window.limit(bindparam(_LIMIT, type_=Integer))
-    if condition is not None:
-        window = window.where(condition)
+    if conditions:
+        window = window.where(*conditions)
     figures = () if listing.figure is None else (listing.figure,)
     return window.add_columns(*listing.order.expressions, *figures)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from pydantic import (
     BaseModel,
@@ -12,14 +12,23 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import PydanticCustomError
-from sqlalchemy import ColumnElement, ColumnExpressionArgument, Row, select
+from sqlalchemy import ColumnExpressionArgument, Row, select
 from sqlalchemy import Select as AnySelect
 from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
-from neonkit.db import Bound, Condition, bind, build_once, execute_beside, rows_by_name, unbound
-from neonkit.errors import ConditionFailedError
+from neonkit.db import (
+    Bound,
+    Condition,
+    Conditions,
+    bind,
+    build_once,
+    carrying_guard,
+    current_scope,
+    execute_beside,
+    rows_by_name,
+)
 from neonkit.resources._cursor import CursorPolicy, decode_cursor, encode_cursor
 from neonkit.resources._listing import (
     Listing,
@@ -35,7 +44,6 @@ from neonkit.resources._sort_order import element_of, values_of
 from neonkit.resources._total import Total, settle
 
 Item = TypeVar("Item")
-Items = TypeVarTuple("Items")
 
 _PROCESS_POLICY = CursorPolicy.random()
 
@@ -140,27 +148,27 @@ class PageRequest(BaseModel):
 
 
 @overload
-async def paginate(  # type: ignore[overload-overlap]  # what selects one thing is a Select as well
+async def paginate(
     session: AsyncSession,
     statement: SelectOfScalar[Item],
     page: PageRequest,
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
-    condition: ColumnElement[bool] | Condition | None = None,
+    conditions: Sequence[Condition] = (),
 ) -> Page[Item]: ...
 
 
 @overload
 async def paginate(
     session: AsyncSession,
-    statement: AnySelect[*Items],
+    statement: AnySelect[*tuple[Any, ...]],
     page: PageRequest,
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
-    condition: ColumnElement[bool] | Condition | None = None,
-) -> Page[Row[*Items]]: ...
+    conditions: Sequence[Condition] = (),
+) -> Page[Any]: ...
 
 
 async def paginate(
@@ -170,7 +178,7 @@ async def paginate(
     *,
     sort: Sequence[ColumnExpressionArgument[Any]],
     search: Sequence[ColumnExpressionArgument[Any]] = (),
-    condition: ColumnElement[bool] | Condition | None = None,
+    conditions: Sequence[Condition] = (),
 ) -> Page[Any]:
     """Read one page of a statement, with its total if asked for, in one round trip.
 
@@ -187,26 +195,22 @@ async def paginate(
         sort: the columns that it may sort by, the first by default; `col(Post.id).desc()` is
             descending where the client names no direction. A label names an expression.
         search: the text columns in which `q` is found; `search_index` declares their index.
-        condition: what must hold for anything to be listed, such as who asks; a page without rows
-            takes a trip more to know.
+        conditions: what must hold for anything to be listed, after the scope's guard, such as who
+            calls; a page without rows takes a trip more to know.
 
     Returns:
         the entities or values where the statement selects one thing, else rows by name.
 
     Raises:
-        ConditionFailedError: the condition did not hold.
+        ConditionFailedError: a condition without an error of its own did not hold.
         RequestInvalidError: a sort key off the list, or a `q` where nothing is searched.
         InvalidCursorError: the cursor is not ours, or of another query.
     """
     columns = [element_of(each) for each in (*sort, *(search if page.q is not None else ()))]
-    # a condition of the caller's own may speak of the statement's aliases
-    bound = (unbound if isinstance(condition, ColumnElement) else bind)(statement, *columns)
-    listed = _listed(bound, page, menu=len(sort))
-    under = _condition(condition, is_lasting=bound.is_lasting)
-    window, values = _window(listed, page, under)
-    items, rows, expected = await session.run_sync(_read, listed, window, values)
-    if not rows and under.templates:
-        await _require(session, under)
+    listed = _listed(bind(statement, *columns), page, menu=len(sort))
+    under = Conditions.of(conditions, current_scope().guard)
+    window, values = _window(listed, page, under.bound)
+    items, rows, expected = await session.run_sync(_read, listed, window, values, under)
     total = await _total(session, page, listed, rows, expected)
     cursor = _cursor(page, listed, rows)
     return Page.model_construct(items=items[: page.limit], next_cursor=cursor, total=total)
@@ -221,12 +225,14 @@ class _Listed:
         values: of its parameters.
         query: the fingerprint of both.
         is_planned: whether its total is what the planner expects of it.
+        is_lasting: whether the listing serves later requests too.
     """
 
     listing: Listing
     values: Mapping[str, Any]
     query: bytes
     is_planned: bool
+    is_lasting: bool
 
 
 def _listed(bound: Bound, page: PageRequest, *, menu: int) -> _Listed:
@@ -235,16 +241,7 @@ def _listed(bound: Bound, page: PageRequest, *, menu: int) -> _Listed:
     pattern = {} if page.q is None else pattern_of(page.q)
     is_planned = page.total == "estimated" and listing.figure is None
     query = fingerprint(listing, bound, pattern)
-    return _Listed(listing, {**bound.values, **pattern}, query, is_planned)
-
-
-def _condition(condition: ColumnElement[bool] | Condition | None, *, is_lasting: bool) -> Bound:
-    """The condition, for the window of a list whose template lasts or does not."""
-    if condition is None:
-        return Bound((), {}, is_lasting)
-    if isinstance(condition, ColumnElement):
-        return unbound(condition)
-    return condition.bound if is_lasting else condition.bound._replace(is_lasting=False)
+    return _Listed(listing, {**bound.values, **pattern}, query, is_planned, bound.is_lasting)
 
 
 def _window(
@@ -258,7 +255,8 @@ def _window(
         nulls = frozenset(i for i, value in enumerate(row) if value is None)
         values |= values_of(row)
     place = PageStart(has_offset=bool(page.offset), nulls=nulls)
-    window = build_once(window_of, under, listed.listing, place)
+    lasting = under if listed.is_lasting else under._replace(is_lasting=False)
+    window = build_once(window_of, lasting, listed.listing, place)
     return window, Bound((), values).beside(under).values
 
 
@@ -288,11 +286,6 @@ async def _total(
     return await settle(session, listing.matching, listing.figure, told, listed.values)
 
 
-async def _require(session: AsyncSession, condition: Bound) -> None:
-    if not await session.scalar(build_once(select, condition), condition.values):
-        raise ConditionFailedError
-
-
 def _is_idle(session: Session) -> bool:
     """Whether `Session.execute` would do nothing but execute: no flush, no listener's work."""
     has_changes = session.new or session.dirty or session.deleted
@@ -300,6 +293,24 @@ def _is_idle(session: Session) -> bool:
 
 
 def _read(
+    session: Session,
+    listed: _Listed,
+    window: AnySelect[*tuple[Any, ...]],
+    values: Mapping[str, Any],
+    under: Conditions,
+) -> tuple[list[Any], Sequence[Sequence[Any]], int | None]:
+    """Read the page under its conditions, of which rows are proof; without rows they are asked."""
+    with carrying_guard(session):
+        read = _read_window(session, listed, window, values)
+        if read[1]:
+            under.judge([True] * len(under))
+        elif under:
+            asking = build_once(select, under.bound)
+            under.judge(Session.execute(session, asking, under.bound.values).one())
+    return read
+
+
+def _read_window(
     session: Session,
     listed: _Listed,
     window: AnySelect[*tuple[Any, ...]],

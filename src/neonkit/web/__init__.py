@@ -1,9 +1,8 @@
 """The one room that names FastAPI: install on an app, dependencies, problems, middleware."""
 
 from neonkit.auth import Principal
+from neonkit.web._answers import CreatedDep, existing
 from neonkit.web._callers import (
-    ActingPrincipal,
-    Caller,
     CallerDep,
     PrincipalDep,
     TokenPolicyDep,
@@ -36,9 +35,8 @@ from neonkit.web._session_dependencies import (
 )
 
 __all__ = [
-    "ActingPrincipal",
-    "Caller",
     "CallerDep",
+    "CreatedDep",
     "DatabaseDep",
     "IdempotencyKey",
     "NotInstalledError",
@@ -58,6 +56,7 @@ __all__ = [
     "add_problem",
     "add_problems",
     "draining",
+    "existing",
     "get_database",
     "get_read_session",
     "get_session",

@@ -1,6 +1,5 @@
 """What the app as a whole does about callers: a check at start, 401 first, the way to sign in."""
 
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,11 +23,10 @@ from neonkit.errors import (
     UnsupportedMediaTypeError,
 )
 from neonkit.web._bearer_token import SCHEME, bearer_token
-from neonkit.web._callers import get_caller, get_principal, no_principal
+from neonkit.web._callers import ASKING, no_principal
 from neonkit.web._runtime import Runtime
 from neonkit.web._session_dependencies import runtime_of
 
-_ASKING = {get_caller, get_principal}
 _FAULTS_OF_INPUT = (
     RequestValidationError,
     IdempotencyKeyInvalidError,
@@ -48,10 +46,10 @@ def check_principal(app: FastAPI) -> None:
         ConfigurationError: with the line to add.
     """
     runtime: Runtime = app.state.neonkit
-    if runtime.principal is not None or app.dependency_overrides.keys() & _ASKING:
+    if runtime.principal is not None or app.dependency_overrides.keys() & ASKING:
         return
     for context in iter_route_contexts(app.routes):
-        if _uses(getattr(context, "dependant", None), get_caller):
+        if _asks(getattr(context, "dependant", None)):
             methods = "/".join(sorted(context.methods or ["WEBSOCKET"]))
             raise no_principal(f"{methods} {context.path}")
 
@@ -62,7 +60,7 @@ def told_first(scope: Scope, error: Exception) -> Exception:
         return error
     for context in iter_route_contexts(scope["app"].routes):
         if context.matches(scope)[0] is Match.FULL:
-            if _uses(getattr(context, "dependant", None), get_caller):
+            if _asks(getattr(context, "dependant", None)):
                 return _token_fault(HTTPConnection(scope)) or error
             break
     return error
@@ -105,7 +103,12 @@ def _password_form_path(app: FastAPI) -> str | None:
     return None
 
 
-def _uses(dependant: Dependant | None, call: Callable[..., Any]) -> bool:
+def _asks(dependant: Dependant | None) -> bool:
+    """Whether a route asks who calls."""
+    return any(_uses(dependant, asking) for asking in ASKING)
+
+
+def _uses(dependant: Dependant | None, call: object) -> bool:
     """Whether a dependency, or an instance of it, is anywhere among a route's."""
     if dependant is None:
         return False

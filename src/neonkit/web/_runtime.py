@@ -94,7 +94,7 @@ class Runtime:
             self.database = database
             self._observe(database, stack)
             self.readiness = Readiness(
-                database.probe, database.pulse, is_passive=self.settings.sleeps_when_idle
+                database.probe, database.health, is_passive=self.settings.sleeps_when_idle
             )
             boot = asyncio.create_task(self._boot(database))
             stack.push_async_callback(_cancel, boot)

@@ -1,7 +1,10 @@
-"""What may not be done with money, and who sees it."""
+"""Refusals of the statements that move money, as errors."""
+
+from typing import Any
+
+from sqlalchemy import Result, Row
 
 from neonkit.errors import ForbiddenError, NotFoundError, ProblemError
-from neonkit.web import Principal
 from neonkit_starter.accounts.errors import (
     AccountClosedError,
     BalanceLimitError,
@@ -9,7 +12,6 @@ from neonkit_starter.accounts.errors import (
     CurrencyMismatchError,
     InsufficientFundsError,
 )
-from neonkit_starter.users.models import Role
 
 _REFUSALS: dict[str, type[ProblemError]] = {
     "not-found": NotFoundError,
@@ -22,17 +24,13 @@ _REFUSALS: dict[str, type[ProblemError]] = {
 }
 
 
-def raise_refusal(refusal: str | None) -> None:
-    """Raise what a statement's refusal means; `None` means that it was carried out."""
-    if refusal is not None:
-        raise _REFUSALS[refusal]
+def carried_out(done: Result[Any]) -> Row[*tuple[Any, ...]]:
+    """Give the row of a statement that moved money.
 
-
-def is_admin(caller: Principal) -> bool:
-    """Whether the caller sees every account."""
-    return caller.role == Role.ADMIN
-
-
-def owner_seen_by(caller: Principal) -> int | None:
-    """Whose accounts the caller may read: their own, or anybody's (`None`)."""
-    return None if is_admin(caller) else caller.id
+    Raises:
+        ProblemError: what its `refusal` means, where it moved none.
+    """
+    row: Row[*tuple[Any, ...]] = done.one()
+    if row.refusal is not None:
+        raise _REFUSALS[row.refusal]
+    return row

@@ -17,8 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from neonkit import InputModel, UtcDateTime
 from neonkit_starter.accounts.models import Status
-
-LARGEST_ID = 2**31 - 1
+from neonkit_starter.parameters import LARGEST_ID
 
 _PATTERN = r"^(0|[1-9][0-9]{0,14})\.[0-9]{2}$"
 _SIGNED = r"^-?(0|[1-9][0-9]{0,14})\.[0-9]{2}$"

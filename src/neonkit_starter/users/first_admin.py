@@ -4,13 +4,14 @@ import logging
 
 from pydantic import ValidationError
 from sqlalchemy import text
+from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, Settings
 from neonkit.auth import hash_password
 from neonkit.errors import ConfigurationError
-from neonkit_starter.users import queries
 from neonkit_starter.users.models import Role, User
+from neonkit_starter.users.queries import USERS, user_by_email, user_by_username
 from neonkit_starter.users.rules import weakness_of
 from neonkit_starter.users.schemas import UserCreate
 
@@ -73,10 +74,10 @@ async def create_first_admin(database: Database, admin: UserCreate) -> None:
 
 
 async def _has_admin(session: AsyncSession) -> bool:
-    found = queries.users(role=Role.ADMIN).limit(1)
+    found = USERS.where(col(User.role) == Role.ADMIN).limit(1)
     return await session.scalar(found) is not None
 
 
 async def _is_taken(session: AsyncSession, admin: UserCreate) -> bool:
-    owners = (queries.user_by_username(admin.username), queries.user_by_email(admin.email))
+    owners = (user_by_username(admin.username), user_by_email(admin.email))
     return any([(await session.exec(owner)).first() is not None for owner in owners])

@@ -1,6 +1,11 @@
-"""What a name, an address and a password must be."""
+"""Rules for names, addresses and passwords, and who sees an account."""
 
 import unicodedata
+
+from neonkit.errors import FieldProblem, NotFoundError
+from neonkit.web import Principal
+from neonkit_starter.users.errors import WeakPasswordError
+from neonkit_starter.users.models import Role
 
 _VISIBLE = ("L", "M", "N", "P", "S")
 _FEWEST_DIFFERENT = 5
@@ -28,6 +33,28 @@ def check_email(address: str) -> str:
     if len(labels) < 2 or not all(labels):  # noqa: PLR2004  # a name and a top-level domain
         raise ValueError("must end in a domain, such as example.com")
     return address
+
+
+def refuse_strangers(me: Principal, user_id: int) -> None:
+    """Hide other people's accounts: to a stranger, one that exists looks like one that does not.
+
+    Raises:
+        NotFoundError: the account is another's, and the caller no administrator (404).
+    """
+    if me.id != user_id and me.role != Role.ADMIN:
+        raise NotFoundError
+
+
+def refuse_weak(password: str, *, username: str, email: str) -> None:
+    """Refuse a password that is too easy to guess.
+
+    Raises:
+        WeakPasswordError: why, at the password's field (422).
+    """
+    weakness = weakness_of(password, username=username, email=email)
+    if weakness is not None:
+        fault = FieldProblem("/body/password", "weak-password", weakness)
+        raise WeakPasswordError(errors=[fault])
 
 
 def weakness_of(password: str, *, username: str, email: str) -> str | None:

@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, StringConstraints
 
 from neonkit import InputModel, PatchModel, UtcDateTime
-from neonkit_starter.posts.schemas import PostRead
 from neonkit_starter.users.models import Role
 from neonkit_starter.users.rules import check_email
 
@@ -47,9 +46,3 @@ class UserRead(BaseModel):
     role: Role
     is_active: bool
     created_at: UtcDateTime
-
-
-class UserReadWithPosts(UserRead):
-    """A user with the newest posts."""
-
-    posts: list[PostRead]

@@ -1,24 +1,16 @@
-"""Units of work that may be run again, and that happen once under a key."""
+"""Units of work that are a function of a session, and that happen once under a key."""
 
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit.db._faults.classification import problem_error_of
-from neonkit.db._keys.keys import (
-    Key,
-    UnstorableAnswerError,
-    raise_problem,
-    store,
-    take,
-    written_problem,
-)
-from neonkit.db._units.sessions import leave_commit_to_us
+from neonkit.db._keys.answers import StoredAnswer, UnstorableAnswerError
+from neonkit.db._keys.keys import Key, store, take
+from neonkit.db._units.sessions import AsyncSession
 from neonkit.errors import ProblemError
 
 Answer = TypeVar("Answer")
@@ -31,25 +23,27 @@ async def run_unit(
     """Run a function of a session, and commit."""
     if key is None:
         async with lend() as session:
-            with leave_commit_to_us(session):
+            with session.sync_session.leave_commit_to_us():
                 made = await work(session)
             await session.commit()
             return made
     adapter = _adapter_of(work)
 
-    async def write(session: AsyncSession) -> str:
+    async def write(session: AsyncSession) -> StoredAnswer:
         made = await work(session)
         await session.flush()
         try:
-            return f'{{"value": {adapter.dump_json(made).decode()}}}'
+            return StoredAnswer.of_model(adapter.dump_python(made, mode="json"))
         except PydanticSerializationError:
             raise UnstorableAnswerError(type(made).__name__) from None
 
     answer = await under_key(lend, write, key)
-    return adapter.validate_python(json.loads(answer)["value"])
+    return adapter.validate_python(answer.model())
 
 
-async def under_key(lend: Lend, write: Callable[[AsyncSession], Awaitable[str]], key: Key) -> str:
+async def under_key(
+    lend: Lend, write: Callable[[AsyncSession], Awaitable[StoredAnswer]], key: Key
+) -> StoredAnswer:
     """Take key, effect and answer into one COMMIT; or give the answer that is there.
 
     Args:
@@ -62,12 +56,11 @@ async def under_key(lend: Lend, write: Callable[[AsyncSession], Awaitable[str]],
         answer = await take(connection, key)
         if answer is not None:
             await session.rollback()
-            key.on_replay()
-            raise_problem(key, answer)
+            key.replay(answer)
             return answer
         failure: Exception | None = None
         try:
-            with leave_commit_to_us(session):
+            with session.sync_session.leave_commit_to_us():
                 async with session.begin_nested():
                     try:
                         answer = await write(session)
@@ -78,7 +71,7 @@ async def under_key(lend: Lend, write: Callable[[AsyncSession], Awaitable[str]],
             # on a lost connection the savepoint's own end fails as well, and would hide why
             cause = failure or error
             refusal = cause if isinstance(cause, ProblemError) else problem_error_of(cause)
-            kept = written_problem(key, refusal) if refusal is not None else None
+            kept = key.refusal(refusal) if refusal is not None else None
             if refusal is None or kept is None:
                 raise cause from None
             await store(connection, key, kept)

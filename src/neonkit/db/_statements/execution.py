@@ -1,58 +1,64 @@
-"""One statement that is a whole unit of work, in one round trip where that can be."""
+"""Execution of one statement that is a whole unit of work, in one round trip where that can be."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     CursorResult,
-    Delete,
     Engine,
     Executable,
     Result,
     Select,
-    Update,
     select,
 )
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import greenlet_spawn
-from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit.db._faults.classification import fault_of
-from neonkit.db._keys.keys import Key, look, raise_problem, read_value, seen, write_value
+from neonkit.db._conditions import Conditions, Guard
+from neonkit.db._faults.classification import Fault, fault_of
+from neonkit.db._keys.answers import StoredAnswer
+from neonkit.db._keys.keys import LOOK_UP, Key
 from neonkit.db._keys.transactions import Lend, under_key
-from neonkit.db._statements.keyed_statement import keyed_statement, parameters_of
-from neonkit.db._statements.templates import Bound, build_once
+from neonkit.db._statements.keyed_statement import (
+    keyed_statement,
+    parameters_of,
+    reads_only,
+)
+from neonkit.db._templates import Bound, build_once
 from neonkit.db._units.lone_writes import why_not_on
 from neonkit.db._units.retries import CONTENTION
-from neonkit.db._wire.connection import send_alone, wait_with_begin
-from neonkit.errors import ConditionFailedError, IdempotencyInProgressError
+from neonkit.db._units.sessions import AsyncSession
+from neonkit.db._wire.connection import wire_connection_of
+from neonkit.errors import IdempotencyInProgressError
 
 # Rows are found by name, as those of a kept answer are. By column as well, each execution would
 # have to match the columns of its statement to those of the one that was compiled.
 _BY_NAME = {"_result_disable_adapt_to_context": True}
 _MOST_SHAPES = 512
-_KEYED = partial(keyed_statement, is_keyed=True)
+_VERDICT = "22012"  # division by zero: a keyed statement's own verdict
+_DECIDED_BY_STATEMENT = ("23", "55P03")
 
 
 @dataclass(frozen=True)
 class StatementRoute:
-    """How a statement gets to the database.
+    """The way of a statement to the database.
 
     Attributes:
         bind: the engine; or a connection whose transaction somebody else ends, in tests.
         lend: lends a session, where it takes several statements.
         is_lone: whether a statement that writes may commit as itself.
+        is_open: whether a plain read may go without a transaction.
     """
 
     bind: Engine | Connection
     lend: Lend
     is_lone: bool
+    is_open: bool
 
 
 @dataclass(frozen=True)
@@ -60,31 +66,25 @@ class StatementUnit:
     """One statement that is a whole unit of work.
 
     Attributes:
-        statement: what is executed.
+        statement: to execute.
         key: under which it happens once.
-        condition: what must hold for it to happen at all.
+        conditions: what must hold for it to happen at all.
         patience: seconds that it may wait for another request with the same key.
     """
 
     statement: Bound
     key: Key | None
-    condition: Bound | None
+    conditions: Conditions
     patience: float
 
     @cached_property
     def whole(self) -> Bound:
-        """The statement and, if there is one, its condition."""
-        return self.statement if self.condition is None else self.statement.beside(self.condition)
+        """The statement and its conditions."""
+        return self.statement.beside(self.conditions.bound)
 
 
 class _Done(NamedTuple):
-    """What a statement did.
-
-    Attributes:
-        names: of its columns; none where it returns no rows.
-        rows: what it returned.
-        result: SQLAlchemy's own, with the number of rows that it changed.
-    """
+    """An executed statement, all of whose rows have been read."""
 
     names: tuple[str, ...]
     rows: Sequence[Sequence[Any]]
@@ -97,90 +97,93 @@ class _Done(NamedTuple):
             return cls((), (), result)
         return cls(tuple(result.keys()), result.all(), result)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it returned nothing, or changed nothing where it returns nothing."""
-        return not (self.rows if self.names else self.result.rowcount)
-
     def answer(self) -> Result[Any]:
-        """What the caller gets."""
+        """The result for whoever asked."""
         return rows_by_name(self.names, self.rows) if self.names else self.result
 
 
-async def execute_once(road: StatementRoute, once: StatementUnit) -> Result[Any]:
+async def execute_unit(route: StatementRoute, unit: StatementUnit) -> Result[Any]:
     """Execute a statement and commit, in one round trip where that can be.
 
     Raises:
-        ConditionFailedError: the condition did not hold; nothing happened.
+        Exception: the error of the first condition that did not hold; nothing happened then.
     """
-    (statement,) = once.statement.templates
-    if once.key is None and once.condition is None:
-        return (await _execute(road, statement, once.statement.values)).answer()
-    if once.key is None and isinstance(statement, Select | Update | Delete):
-        return await _execute_where(road, once.whole, tells=isinstance(statement, Select))
-    whole = build_once(_KEYED if once.key else keyed_statement, once.whole)
-    if whole is None:
-        return await _execute_apart(road.lend, once)
-    taking = parameters_of(once.key, whole.names, once.patience) if once.key else {}
+    if unit.key is None and not unit.conditions:
+        (statement,) = unit.statement.templates
+        return (await _execute(route, statement, unit.statement.values)).answer()
+    if unit.key is None and build_once(reads_only, unit.statement):
+        return await _read_under(route, unit)
+    keyed = build_once(keyed_statement, unit.whole, unit.key is not None)
+    if keyed is None:
+        return await _execute_apart(route, unit)
+    taking = parameters_of(unit.key, keyed.names, unit.patience) if unit.key else {}
     try:
-        done = await _execute(road, whole.statement, {**once.whole.values, **taking})
+        done = await _execute(route, keyed.statement, {**unit.whole.values, **taking})
     except DBAPIError as error:
-        return await _settle(road, once, error)
-    return rows_by_name(whole.names, whole.rows_of(done.rows))
+        return await _settle(route, unit, error)
+    unit.conditions.judge(keyed.verdicts_of(done.rows))
+    return rows_by_name(keyed.names, keyed.rows_of(done.rows))
 
 
-async def _execute_where(road: StatementRoute, whole: Bound, *, tells: bool) -> Result[Any]:
-    """Execute under a condition; where no row says whether it held, ask.
+async def _read_under(route: StatementRoute, unit: StatementUnit) -> Result[Any]:
+    """Read under conditions, each a column more of every row; where there is no row, ask."""
+    statement = build_once(_with_verdicts, unit.whole)
+    if statement is None:
+        await _judge(route, unit.conditions)
+        (alone,) = unit.statement.templates
+        return (await _execute(route, alone, unit.statement.values)).answer()
+    done = await _execute(route, statement, unit.whole.values)
+    if not done.rows:
+        await _judge(route, unit.conditions)
+        return rows_by_name(done.names[: -len(unit.conditions)], ())
+    end = -len(unit.conditions)
+    unit.conditions.judge(done.rows[0][end:])
+    return rows_by_name(done.names[:end], [row[:end] for row in done.rows])
 
-    A SELECT tells it in a column more, since an aggregate has a row whatever its WHERE says.
+
+def _with_verdicts(
+    statement: Executable, *conditions: ColumnElement[bool]
+) -> Select[*tuple[Any, ...]] | None:
+    if not isinstance(statement, Select):
+        return None
+    judged = (each.label(f"neonkit_holds_{i}") for i, each in enumerate(conditions))
+    return statement.add_columns(*judged)
+
+
+async def _judge(route: StatementRoute, conditions: Conditions) -> None:
+    """Ask the conditions in a round trip of their own."""
+    if conditions:
+        asking = build_once(select, conditions.bound)
+        conditions.judge((await _execute(route, asking, conditions.bound.values)).rows[0])
+
+
+async def judge_guard(route: StatementRoute, guard: Guard) -> None:
+    """Ask a guard's condition in a round trip of its own.
+
+    Raises:
+        Exception: the condition's error, where it does not hold.
     """
-    statement = build_once(_telling if tells else _limited, whole)
-    done = await _execute(road, statement, whole.values)
-    if tells:
-        holds = done.rows[0][-1] if done.rows else await _holds(road, whole)
-        done = _Done(done.names[:-1], [row[:-1] for row in done.rows], done.result)
-    else:
-        holds = not done.is_empty or await _holds(road, whole)
-    if not holds:
-        raise ConditionFailedError
-    return done.answer()
-
-
-def _telling(
-    statement: Select[*tuple[Any, ...]], condition: ColumnElement[bool]
-) -> Select[*tuple[Any, ...]]:
-    return statement.add_columns(condition.label("neonkit_holds"))
-
-
-def _limited(statement: Update | Delete, condition: ColumnElement[bool]) -> Update | Delete:
-    return statement.where(condition)
-
-
-async def _holds(road: StatementRoute, whole: Bound) -> bool:
-    asking = build_once(_asking, whole)
-    return bool((await _execute(road, asking, whole.values)).rows[0][0])
-
-
-def _asking(_statement: Executable, condition: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    return select(condition)
+    await _judge(route, Conditions.of((), guard))
 
 
 async def _execute(
-    road: StatementRoute, statement: Executable, parameters: Mapping[str, Any]
+    route: StatementRoute, statement: Executable, parameters: Mapping[str, Any]
 ) -> _Done:
-    return await greenlet_spawn(_execute_alone, road, statement, parameters)
+    return await greenlet_spawn(_execute_alone, route, statement, parameters)
 
 
 def _execute_alone(
-    road: StatementRoute, statement: Executable, parameters: Mapping[str, Any]
+    route: StatementRoute, statement: Executable, parameters: Mapping[str, Any]
 ) -> _Done:
-    if isinstance(road.bind, Connection):
-        with road.bind.begin_nested():
-            return _executed(road.bind, statement, parameters)
-    with road.bind.connect() as connection:
-        wait_with_begin(connection)
-        if road.is_lone and why_not_on(road.bind) is None:
-            send_alone(connection)
+    if isinstance(route.bind, Connection):
+        with route.bind.begin_nested():
+            return _executed(route.bind, statement, parameters)
+    with route.bind.connect() as connection:
+        wire = wire_connection_of(connection)
+        if wire is not None and route.is_open:
+            wire.defer_begin()
+            if route.is_lone and why_not_on(route.bind) is None:
+                wire.send_next_alone()
         done = _executed(connection, statement, parameters)
         connection.commit()
         return done
@@ -192,59 +195,68 @@ def _executed(
     return _Done.of(connection.execute(statement, parameters, execution_options=_BY_NAME))
 
 
-async def _settle(road: StatementRoute, once: StatementUnit, error: DBAPIError) -> Result[Any]:
-    """Find out why the statement failed: by its condition, its key, or for a reason of its own."""
+async def _settle(route: StatementRoute, unit: StatementUnit, error: DBAPIError) -> Result[Any]:
+    """Find out why a statement failed: by a condition, by its key, or for a reason of its own.
+
+    Only where the statement itself decided it. After a lost connection or a timeout nothing is
+    asked: a second fault would take the place of the first.
+    """
     fault = fault_of(error)
-    if fault is None or error.connection_invalidated:
+    if fault is None or not _is_decided(fault):
         raise error
-    asking, values = look(once.key, *(once.condition.templates if once.condition else ()))
-    looked = await _execute(road, asking, {**once.whole.values, **values})
-    holds, is_free, answer = seen(looked.rows[0], once.key)
-    if not holds:
-        raise ConditionFailedError from error
-    if once.key is None:
+    found = await _look(route, unit)
+    unit.conditions.judge(found[: len(unit.conditions)])
+    if unit.key is None:
         raise error
+    is_free, *_ = looked_up = found[len(unit.conditions) :]
+    answer = unit.key.answer_in(looked_up)
     if answer is not None:
-        once.key.on_replay()
-        raise_problem(once.key, answer)
+        unit.key.replay(answer)
         return _kept_result(answer)
     if fault.kind not in CONTENTION:
-        return await _execute_apart(road.lend, once)  # where a refusal is kept
+        return await _execute_apart(route, unit)  # where a refusal is kept
     if not is_free:
         raise IdempotencyInProgressError from error
     raise error
 
 
-async def _execute_apart(lend: Lend, once: StatementUnit) -> Result[Any]:
-    """The same in a transaction of several statements."""
+def _is_decided(fault: Fault) -> bool:
+    sqlstate = fault.sqlstate or ""
+    return sqlstate == _VERDICT or sqlstate.startswith(_DECIDED_BY_STATEMENT)
 
-    async def execute(session: AsyncSession) -> CursorResult[Any]:
+
+async def _look(route: StatementRoute, unit: StatementUnit) -> Sequence[Any]:
+    """The verdict of each condition; and the row of `LOOK_UP`, where there is a key."""
+    asking = build_once(_looking, unit.conditions.bound, unit.key is not None)
+    row = {} if unit.key is None else unit.key.row
+    return (await _execute(route, asking, {**unit.conditions.bound.values, **row})).rows[0]
+
+
+def _looking(is_keyed: bool, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    judged = [each.label(f"c{i}") for i, each in enumerate(conditions)]
+    return select(*judged, *(LOOK_UP.c if is_keyed else ()))
+
+
+async def _execute_apart(route: StatementRoute, unit: StatementUnit) -> Result[Any]:
+    """Execute a statement that cannot carry its conditions or its key.
+
+    The conditions cost a round trip before it, the key a transaction of several statements.
+    """
+    await _judge(route, unit.conditions)
+    (statement,) = unit.statement.templates
+    if unit.key is None:
+        return (await _execute(route, statement, unit.statement.values)).answer()
+
+    async def write(session: AsyncSession) -> StoredAnswer:
         connection = await session.connection()
-        if once.condition is not None:
-            holds = build_once(select, once.condition)
-            if not await connection.scalar(holds, once.condition.values):
-                raise ConditionFailedError
-        (statement,) = once.statement.templates
-        result: CursorResult[Any] = await connection.execute(statement, once.statement.values)
-        return result
+        done = _Done.of(await connection.execute(statement, unit.statement.values))
+        return StoredAnswer.of_rows(done.names, done.rows)
 
-    async def write(session: AsyncSession) -> str:
-        result = await execute(session)
-        done = _Done.of(result)
-        rows = [write_value(tuple(row)) for row in done.rows]
-        return json.dumps({"names": done.names, "rows": rows})
-
-    if once.key is not None:
-        return _kept_result(await under_key(lend, write, once.key))
-    async with lend() as session:
-        done = _Done.of(await execute(session))
-        await session.commit()
-        return done.answer()
+    return _kept_result(await under_key(route.lend, write, unit.key))
 
 
-def _kept_result(answer: str) -> Result[Any]:
-    kept = json.loads(answer)
-    return rows_by_name(tuple(kept["names"]), [read_value(row) for row in kept["rows"]])
+def _kept_result(answer: StoredAnswer) -> Result[Any]:
+    return rows_by_name(answer.names, answer.read_rows())
 
 
 def rows_by_name(names: tuple[str, ...], rows: Iterable[Sequence[Any]]) -> Result[Any]:

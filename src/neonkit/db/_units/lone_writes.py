@@ -1,7 +1,7 @@
 """When a unit of work is one statement, which may go without BEGIN and COMMIT of its own."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,7 +28,6 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.types import TypeEngine
 
-from neonkit.db._units.uncommitted_writes import starts_of
 from neonkit.db._wire.connection import wire_connection_of
 from neonkit.db._wire.listeners import heard_by_others
 
@@ -98,9 +97,10 @@ def _why_not_now(session: Session) -> str | None:
         return "the transaction was begun by hand"
     if session.get_nested_transaction() is not None:
         return "a savepoint is open"
-    for connection in starts_of(session):
-        adapted = wire_connection_of(connection)
-        if adapted is None or not adapted.is_in_the_open:
+    starts: Mapping[Connection, int] = getattr(session, "starts", {})
+    for connection in starts:
+        wire = wire_connection_of(connection)
+        if wire is None or not wire.is_in_the_open:
             return "something was written, locked or set before"
         if connection._has_events:  # noqa: SLF001  # no public name says it
             return "somebody listens to the connection"

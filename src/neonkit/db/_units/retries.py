@@ -1,11 +1,11 @@
-"""Retries: a unit of work is run again when it collided with another one."""
+"""Retries: a unit of work that collided with another one is run again."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from neonkit.db._backoff import Backoff
 from neonkit.db._faults.classification import fault_of
 from neonkit.db._faults.sqlstates import FaultKind
 from neonkit.db._scope import current_scope
@@ -13,7 +13,7 @@ from neonkit.db._scope import current_scope
 Answer = TypeVar("Answer")
 
 CONTENTION = {FaultKind.SERIALIZATION, FaultKind.DEADLOCK, FaultKind.LOCK_TIMEOUT}
-"""What may go well the next time."""
+"""Faults that `retry_contention` retries: SQLSTATE 40001, 40P01, 55P03."""
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
@@ -47,24 +47,21 @@ async def retry_contention(attempt: Callable[[], Awaitable[Answer]], budget: Ret
     Pauses with full jitter in between, inside the deadline of the scope and the budget; then the
     last collision is raised.
     """
-    remaining = current_scope().remaining()
-    deadline = time.monotonic() + (_UNHURRIED if remaining is None else remaining)
-    longest = _FIRST_PAUSE
+    deadline = current_scope().deadline
+    if deadline is None:
+        deadline = time.monotonic() + _UNHURRIED
+    backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, deadline)
     while True:
         try:
             answer = await attempt()
         except Exception as error:
             fault = fault_of(error)
-            pause = random.uniform(0, longest)  # noqa: S311  # no secret
-            if (
-                fault is None
-                or fault.kind not in CONTENTION
-                or time.monotonic() + pause >= deadline
-                or not budget.spend()
-            ):
+            if fault is None or fault.kind not in CONTENTION:
+                raise
+            pause = backoff.pause()
+            if pause is None or not budget.spend():
                 raise
             await asyncio.sleep(pause)
-            longest = min(longest * 2, _LONGEST_PAUSE)
         else:
             budget.earn()
             return answer

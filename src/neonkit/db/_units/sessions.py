@@ -1,29 +1,72 @@
-"""Sessions lent for one unit of work, and how they end."""
+"""Sessions: SQLModel's, with our unit of work, and how those end that are lent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
+from sqlalchemy.orm import Session as SQLAlchemySession
 from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
-from sqlmodel.ext.asyncio.session import AsyncSession
-from sqlmodel.orm.session import Session
+from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelAsyncSession
+from sqlmodel.orm.session import Session as SQLModelSession
 
+from neonkit.db._conditions import Guard
+from neonkit.db._scope import current_scope
 from neonkit.db._units.lone_writes import why_not_alone
-from neonkit.db._units.uncommitted_writes import depth_of, has_written, starts_of
-from neonkit.db._wire.connection import send_alone, wait_with_begin, wire_connection_of
-from neonkit.errors import CommitNotYoursError, ReadOnlySessionError, UncommittedError
+from neonkit.db._wire.checks import Check
+from neonkit.db._wire.connection import wire_connection_of
+from neonkit.errors import (
+    CommitNotYoursError,
+    ConfigurationError,
+    ReadOnlySessionError,
+    UncommittedError,
+)
 
-_IS_ALONE = "neonkit.is_alone"
-_LONE_WRITES = "neonkit.lone_writes"
-_COMMITS = "neonkit.commits"
-_READS_ONLY = "neonkit.reads_only"
-_LEFT_TO_US = "neonkit.left_to_us"
+_NOT_OURS = (
+    "neonkit.AsyncSession works over neonkit's own synchronous session: derive {name} from "
+    "`neonkit.db.Session`, or leave sync_session_class out"
+)
 
 
-class _UnitOfWork(Session):
-    """SQLModel's session, which remembers where on each connection its own work began."""
+class Session(SQLModelSession):
+    """SQLModel's session whose unit of work goes without BEGIN and COMMIT where it can.
+
+    Args:
+        lone_writes: let a unit of work that is one INSERT, UPDATE or DELETE commit as itself, in
+            one round trip instead of three.
+        open_reads: let plain reads go without a transaction.
+        is_read_only: refuse to flush.
+        is_guarded: let the running scope's guard hold for it.
+        **options: SQLAlchemy's own.
+
+    Two-phase commits, several binds, and a class of your own that overrides `get_bind`, `execute`
+    or `flush` take SQLAlchemy's own road, with a transaction around everything.
+
+    Attributes:
+        starts: the connections that it uses, and the depth of their transactions when it began.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        lone_writes: bool = True,
+        open_reads: bool = True,
+        is_read_only: bool = False,
+        is_guarded: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self.starts: dict[Connection, int] = {}
+        takes_stock_road = _is_stock(self, options)
+        self.lone_writes = lone_writes and not (is_read_only or takes_stock_road)
+        self.open_reads = open_reads and not takes_stock_road
+        self.is_read_only = is_read_only
+        self.is_guarded = is_guarded
+        self.is_committing = False
+        self.goes_alone = False
+        self._commit_is_ours = False
 
     def commit(self) -> None:
         """Commit, unless whoever lent the session does it.
@@ -31,12 +74,14 @@ class _UnitOfWork(Session):
         Raises:
             CommitNotYoursError: inside of `run_transaction`.
         """
-        if self.info.get(_LEFT_TO_US):
+        if self._commit_is_ours:
             raise CommitNotYoursError
-        if not self.info[_LONE_WRITES] or not _has_changes(self):
+        if not self.lone_writes or not self.has_changes():
             super().commit()
             return
-        self.info[_COMMITS] = True
+        self.is_committing = True
+        # a listener that was added after ours may add a second object: then ours hears of the
+        # flush again, last
         is_last = _is_last(self)
         if not is_last:
             event.listen(self, "before_flush", _go_alone_at_last)
@@ -45,8 +90,74 @@ class _UnitOfWork(Session):
         finally:
             if not is_last:
                 event.remove(self, "before_flush", _go_alone_at_last)
-            self.info.pop(_IS_ALONE, None)
-            self.info.pop(_COMMITS, None)
+            self.is_committing = self.goes_alone = False
+
+    def has_changes(self) -> bool:
+        """Whether objects are new, deleted or changed."""
+        return bool(self.new or self.deleted or any(self.is_modified(row) for row in self.dirty))
+
+    def guard(self) -> Guard | None:
+        """The condition that its statements depend on, if there is one."""
+        return current_scope().guard if self.is_guarded else None
+
+    @contextmanager
+    def leave_commit_to_us(self) -> Iterator[None]:
+        """Refuse commits in the block."""
+        self._commit_is_ours = True
+        try:
+            yield
+        finally:
+            self._commit_is_ours = False
+
+    def refuse_uncommitted(self) -> None:
+        """Raise `UncommittedError` where it holds rows that no commit has covered."""
+        if self.has_changes():
+            raise UncommittedError(_explain("objects were added, changed or deleted"))
+        for connection, since in self.starts.items():
+            wire = wire_connection_of(connection)
+            if wire is not None and wire.writes.has_any(since):
+                raise UncommittedError(_explain("statements that write were executed"))
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has to be said to the server to give its connections back."""
+        return all(map(_is_quiet, self.starts))
+
+
+class AsyncSession(SQLModelAsyncSession):
+    """SQLModel's asynchronous session with neonkit's unit of work.
+
+    For `Database`, and for an `async_sessionmaker` of your own on any engine of
+    `neonkit.create_engine`:
+
+        AsyncSessionLocal = async_sessionmaker(engine, class_=neonkit.AsyncSession)
+
+    Args:
+        *args: SQLModel's own.
+        **options: SQLModel's own, `lone_writes` and `open_reads`: `False` sends a transaction
+            around every write, or every read.
+
+    Raises:
+        ConfigurationError: `sync_session_class` is not derived from `neonkit.db.Session`.
+    """
+
+    sync_session_class = Session
+    sync_session: Session
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        kind = options.get("sync_session_class") or self.sync_session_class
+        if not issubclass(kind, Session):
+            raise ConfigurationError(_NOT_OURS.format(name=kind.__qualname__))
+        super().__init__(*args, **options)
+
+
+def _is_stock(session: Session, options: Mapping[str, Any]) -> bool:
+    """Whether a session does what only SQLAlchemy's own road is sure to serve."""
+    changed = (
+        name
+        for name in ("get_bind", "execute", "flush")
+        if getattr(type(session), name) is not getattr(Session, name)
+    )
+    return bool(options.get("twophase") or options.get("binds")) or any(changed)
 
 
 def _is_last(session: Session) -> bool:
@@ -54,16 +165,16 @@ def _is_last(session: Session) -> bool:
     return [None, *session.dispatch.before_flush][-1] is _go_alone
 
 
-@event.listens_for(_UnitOfWork, "before_flush")
+@event.listens_for(Session, "before_flush")
 def _refuse_flush(session: Session, _context: object, _instances: object) -> None:
-    if session.info.get(_READS_ONLY) and _has_changes(session):
+    if session.is_read_only and session.has_changes():
         raise ReadOnlySessionError
 
 
-@event.listens_for(_UnitOfWork, "before_flush")
+@event.listens_for(Session, "before_flush")
 def _go_alone(session: Session, context: object, instances: object) -> None:
     """Let the flush of a commit go alone, unless somebody else hears of it after us."""
-    if session.info.get(_COMMITS) and _is_last(session):
+    if session.is_committing and _is_last(session):
         _go_alone_at_last(session, context, instances)
 
 
@@ -71,31 +182,46 @@ def _go_alone_at_last(session: Session, _context: object, _instances: object) ->
     """Let what this flush is about to send commit as itself, if it is one statement."""
     if why_not_alone(session) is not None:
         return
-    session.info[_IS_ALONE] = True  # for a connection that is still to come
-    for connection in starts_of(session):
-        send_alone(connection)
+    session.goes_alone = True  # for a connection that is still to come
+    for connection in session.starts:
+        _send_next_alone(connection)
 
 
-@event.listens_for(_UnitOfWork, "after_begin")
-def _remember_start(
-    session: Session, _transaction: SessionTransaction, connection: Connection
-) -> None:
-    starts_of(session).setdefault(connection, depth_of(connection))
+@event.listens_for(Session, "after_begin")
+def _begin_on(session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+    wire = wire_connection_of(connection)
+    session.starts.setdefault(connection, 0 if wire is None else wire.writes.depth)
+    if wire is None:  # another engine's: it has SQLAlchemy's own road
+        return
+    guard = session.guard()
+    wire.depend_on(Check(guard, connection.dialect) if guard is not None else None)
     whole = session.get_transaction()
-    if whole is not None and whole.origin is SessionTransactionOrigin.AUTOBEGIN:
-        wait_with_begin(connection)
-    if session.info.pop(_IS_ALONE, False):
-        send_alone(connection)
+    is_autobegun = whole is not None and whole.origin is SessionTransactionOrigin.AUTOBEGIN
+    if is_autobegun and session.open_reads:
+        wire.defer_begin()
+    if session.goes_alone:
+        session.goes_alone = False
+        wire.send_next_alone()
 
 
-@event.listens_for(_UnitOfWork, "after_transaction_end")
-def _forget_start(session: Session, transaction: SessionTransaction) -> None:
+@event.listens_for(Session, "after_transaction_end")
+def _forget_starts(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
-        starts_of(session).clear()
+        session.starts.clear()
+
+
+def _send_next_alone(connection: Connection) -> None:
+    wire = wire_connection_of(connection)
+    if wire is not None:
+        wire.send_next_alone()
 
 
 def session_factory(
-    bind: AsyncEngine | AsyncConnection, *, is_read_only: bool = False, lone_writes: bool = False
+    bind: AsyncEngine | AsyncConnection,
+    *,
+    is_read_only: bool = False,
+    lone_writes: bool = False,
+    open_reads: bool = True,
 ) -> async_sessionmaker[AsyncSession]:
     """Make the factory of the sessions that are lent.
 
@@ -107,14 +233,17 @@ def session_factory(
         bind: an `AsyncEngine`, or an `AsyncConnection`.
         is_read_only: refuse to flush.
         lone_writes: let a unit of work that is one statement commit as itself.
+        open_reads: let plain reads go without a transaction.
     """
     return async_sessionmaker(
         bind,
         class_=AsyncSession,
-        sync_session_class=_UnitOfWork,
         expire_on_commit=False,
         join_transaction_mode="create_savepoint",
-        info={_READS_ONLY: is_read_only, _LONE_WRITES: lone_writes},
+        lone_writes=lone_writes,
+        open_reads=open_reads,
+        is_read_only=is_read_only,
+        is_guarded=True,
     )
 
 
@@ -146,45 +275,38 @@ class LentSession:
         session = self._session
         try:
             if error is None:
-                refuse_uncommitted(session)
+                session.sync_session.refuse_uncommitted()
         finally:
-            if all(map(_is_quiet, starts_of(session.sync_session))):
+            if session.sync_session.is_quiet():
                 await session.close()  # it waits for nothing, so nothing can cancel it
             else:
                 await session.__aexit__(kind, error, traceback)
 
 
+@contextmanager
+def carrying_guard(session: SQLAlchemySession) -> Iterator[None]:
+    """Send the block's statements without the check: they carry the guard, and the block judges it.
+
+    Args:
+        session: any; only `Database`'s know of a guard.
+    """
+    if not isinstance(session, Session) or session.guard() is None:
+        yield
+        return
+    wire = wire_connection_of(session.connection())
+    if wire is None:
+        yield
+        return
+    with wire.vouched_for():
+        yield
+    wire.settle()
+
+
 def _is_quiet(connection: Connection) -> bool:
-    """Whether nothing has to be said to the server to give a connection back."""
     if connection.closed or connection.invalidated:
         return False
-    adapted = wire_connection_of(connection)
-    return adapted is not None and adapted.is_in_the_open
-
-
-@contextmanager
-def leave_commit_to_us(session: AsyncSession) -> Iterator[None]:
-    """Refuse commits in the block."""
-    session.info[_LEFT_TO_US] = True
-    try:
-        yield
-    finally:
-        del session.info[_LEFT_TO_US]
-
-
-def refuse_uncommitted(session: AsyncSession) -> None:
-    """Raise `UncommittedError` where the session holds rows that no commit has covered."""
-    sync = session.sync_session
-    if _has_changes(sync):
-        raise UncommittedError(_explain("objects were added, changed or deleted"))
-    if any(has_written(connection, since) for connection, since in starts_of(sync).items()):
-        raise UncommittedError(_explain("statements that write were executed"))
-
-
-def _has_changes(session: Session) -> bool:
-    return bool(
-        session.new or session.deleted or any(session.is_modified(row) for row in session.dirty)
-    )
+    wire = wire_connection_of(connection)
+    return wire is not None and wire.is_in_the_open
 
 
 def _explain(what: str) -> str:

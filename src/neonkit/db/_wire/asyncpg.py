@@ -1,6 +1,7 @@
 """Everything that is asyncpg's: how to connect, what one wait on the wire is, what a fault says."""
 
 import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -12,12 +13,14 @@ from sqlmodel.sql.sqltypes import UTCDateTime
 
 from neonkit.db._scope import current_scope
 from neonkit.db._wire import connector
-from neonkit.db._wire.connection import UnitOfWorkConnection, forget_text
+from neonkit.db._wire.connection import Reply, UnitOfWorkConnection, forget_text
 from neonkit.db._wire.connector import FACTS, ServerFacts, read_facts
 from neonkit.db._wire.dialect import NeonDialect
+from neonkit.db._wire.phases import Sending
 from neonkit.dsn import Dsn
 
 _CACHED_STATEMENTS = 100
+_COUNTING = ("SELECT", "UPDATE", "DELETE", "INSERT", "MERGE")
 _UNSENDABLE = "invalid input for query argument"  # asyncpg's own words, before the value
 
 
@@ -102,44 +105,69 @@ class Connector(connector.Connector[_Connection]):
 
 
 class AdaptedCursor(stock.AsyncAdapt_asyncpg_cursor):
-    """SQLAlchemy's cursor, bounded in time, that keeps the command tag.
+    """SQLAlchemy's cursor over `UnitOfWorkConnection.send`.
 
     Attributes:
-        command_tag: what the server said it did, such as `INSERT 0 1`; `None` for a batch.
+        sending: how the statement that is about to run is sent.
         trips: round trips of the last statement, those of its BEGIN and its preparation included.
     """
 
-    __slots__ = ("_adapted", "command_tag", "trips")
+    __slots__ = ("sending", "trips", "wire")
 
     def __init__(self, adapt_connection: "AdaptedConnection") -> None:
         super().__init__(adapt_connection)
-        self._adapted = adapt_connection
-        self.command_tag: str | None = None
+        self.wire = adapt_connection
+        self.sending = Sending.TRANSACTION
         self.trips = 0
 
     async def _prepare_and_execute(self, operation: str, parameters: Any) -> None:
-        adapted = self._adapted
-        await adapted.perform(self, super()._prepare_and_execute(operation, parameters))
-        if adapted.prepared is not None:
-            self.command_tag = adapted.prepared.get_statusmsg()
+        self.wire.not_older_than = self._invalidate_schema_cache_asof
+        try:
+            reply = await self.wire.send(operation, parameters or (), self.sending)
+        except Exception as error:  # noqa: BLE001  # re-raised, translated
+            self._handle_exception(error)
+        self._description, self._rowcount = reply.description, reply.rowcount
+        self._rows, self.trips = reply.rows, reply.trips
 
-    async def _executemany(self, operation: str, seq_of_parameters: Any) -> Any:
-        self._adapted.is_alone = False
-        return await self._adapted.perform(self, super()._executemany(operation, seq_of_parameters))
+    async def _executemany(self, operation: str, seq_of_parameters: Any) -> None:
+        self._description = None
+        self.wire.not_older_than = self._invalidate_schema_cache_asof
+        try:
+            reply = await self.wire.send_many(operation, seq_of_parameters)
+        except Exception as error:  # noqa: BLE001  # re-raised, translated
+            self._handle_exception(error)
+        self.trips = reply.trips
 
 
-class ServerSideCursor(stock.AsyncAdapt_asyncpg_ss_cursor):
-    """The same for `stream()`: no tag, since its rows are still to come."""
+class AdaptedServerSideCursor(stock.AsyncAdapt_asyncpg_ss_cursor):
+    """SQLAlchemy's cursor of `stream()`, which reads on after its statement was sent."""
 
-    __slots__ = ()
-    command_tag = None
+    __slots__ = ("sending", "wire")
+
+    def __init__(self, adapt_connection: "AdaptedConnection") -> None:
+        super().__init__(adapt_connection)
+        self.wire = adapt_connection
+        self.sending = Sending.TRANSACTION
+
+    async def _prepare_and_execute(self, operation: str, parameters: Any) -> None:
+        self.wire.not_older_than = self._invalidate_schema_cache_asof
+        try:
+            opened = await self.wire.open_cursor(operation, parameters or ())
+        except Exception as error:  # noqa: BLE001  # re-raised, translated
+            self._handle_exception(error)
+        self._cursor, self._description = opened
 
 
 class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connection):
-    """SQLAlchemy's adapted connection of asyncpg's."""
+    """SQLAlchemy's adapted connection of asyncpg's.
+
+    Attributes:
+        not_older_than: when tables were last changed by this process, on the wall clock;
+            statements that were prepared before are prepared anew.
+    """
 
     _cursor_cls = AdaptedCursor  # type: ignore[assignment]  # a subclass, as SQLAlchemy intends
-    _ss_cursor_cls = ServerSideCursor
+    _ss_cursor_cls = AdaptedServerSideCursor
 
     def __init__(self, dbapi: Any, connection: _Connection, connector: Connector) -> None:
         keeps = connector.tracks_statements
@@ -150,7 +178,8 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
             prepared_statement_cache_size=_CACHED_STATEMENTS if keeps else 0,
             prepared_statement_name_func=_names().__next__ if keeps else _unnamed,
         )
-        self.prepared: Any = None
+        self.not_older_than: float = 0
+        self._is_prepared = False
 
     @property
     def trips(self) -> int:  # type: ignore[override]  # it is only read
@@ -160,20 +189,33 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
 
     @property
     def has_maybe_committed(self) -> bool:
-        """Whether a statement that commits itself was lost, after it had been prepared."""
-        return self.prepared is not None and super().has_maybe_committed
+        """Whether the connection was lost after the statement had been prepared, not before."""
+        return self._is_prepared and super().has_maybe_committed
 
-    async def _prepare(self, operation: str, invalidate_timestamp: float) -> Any:
-        self.prepared = None
-        prepared = await super()._prepare(operation, invalidate_timestamp)
-        self.prepared = prepared[0]
-        return prepared
-
-    async def _start_transaction(self) -> None:
-        try:
+    async def _exchange(self, sql: str, arguments: Any, begins: bool, is_batch: bool) -> Reply:
+        self._is_prepared = False
+        if begins:
             await self.begin()
-        except Exception as error:  # noqa: BLE001  # re-raised, translated
-            self._handle_exception(error)
+        if is_batch:
+            await self._check_type_cache_invalidation(self.not_older_than)
+            await self._connection.executemany(sql, arguments)
+            return Reply(None, -1)
+        prepared, attributes = await self._prepare(sql, self.not_older_than)
+        self._is_prepared = True
+        rows = deque(await prepared.fetch(*arguments))
+        tag: str = prepared.get_statusmsg() or ""
+        return Reply(tag, _count_in(tag), rows, _described(attributes))
+
+    async def open_cursor(self, sql: str, arguments: Any) -> tuple[Any, Any]:
+        """Declare a cursor in a transaction; give it with the description of its columns."""
+        async with self._execute_mutex:
+            await self._prove(Sending.TRANSACTION)
+            if self.needs_begin(Sending.TRANSACTION):
+                await self.bounded(self.begin())
+            prepared, attributes = await self.bounded(self._prepare(sql, self.not_older_than))
+            cursor = await self.bounded(prepared.cursor(*arguments))
+        self.writes.note(None, sql)
+        return cursor, _described(attributes)
 
     def _forget_values(self, error: Exception) -> None:
         if isinstance(error, asyncpg.PostgresError):
@@ -182,6 +224,17 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
             error.args = (str(error.args[0]).partition(":")[0],)
             if isinstance(error.__cause__, UnicodeEncodeError):
                 forget_text(error.__cause__)
+
+
+def _described(attributes: Any) -> list[tuple[Any, ...]] | None:
+    nothing = (None,) * 5
+    return [(each.name, each.type.oid, *nothing) for each in attributes] or None
+
+
+def _count_in(tag: str) -> int:
+    """How many rows a command tag speaks of, such as `UPDATE 3`; -1 where it counts none."""
+    word, _, count = tag.rpartition(" ")
+    return int(count) if word.startswith(_COUNTING) and count.isdigit() else -1
 
 
 def _names() -> Iterator[str]:

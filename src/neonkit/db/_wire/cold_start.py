@@ -1,13 +1,14 @@
 """Connecting to a database that may be asleep: attempts repeat until the deadline."""
 
 import asyncio
-import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from neonkit.db._backoff import Backoff
 from neonkit.db._faults.classification import fault_of
 from neonkit.db._policies import TimeoutPolicy
-from neonkit.db._scope import Scope, current_scope
+from neonkit.db._scope import current_scope
 
 Connection = TypeVar("Connection")
 
@@ -20,29 +21,25 @@ async def connect_through_cold_start(
 ) -> Connection:
     """Call `attempt` until it gives a connection, the fault is final, or time is up.
 
-    One attempt is bounded by `timeouts.connect`, all of them by what is left of the request
-    (or by `timeouts.request` outside of one). Pauses grow from 20 ms to 500 ms with full
-    jitter, so that many processes do not wake a compute in step.
+    One attempt is bounded by `timeouts.connect`, all of them by the request's deadline, or by
+    `timeouts.request` where there is none. Pauses grow from 20 ms to 500 ms with full jitter, so
+    that many processes do not wake a compute in step.
 
     Raises:
         Exception: the last attempt's own, unchanged.
     """
-    scope = current_scope()
-    if scope.deadline is None:
-        scope = Scope(asyncio.get_running_loop().time() + timeouts.request)
-    pause = _FIRST_PAUSE
+    deadline = current_scope().deadline
+    if deadline is None:
+        deadline = time.monotonic() + timeouts.request
+    backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, deadline)
     while True:
+        left = max(0.0, deadline - time.monotonic())
         try:
-            return await _bounded(attempt, min(timeouts.connect, scope.remaining() or 0.0))
+            async with asyncio.timeout(min(timeouts.connect, left)):
+                return await attempt()
         except Exception as error:
             fault = fault_of(error)
-            wait = random.uniform(0, pause)  # noqa: S311  # jitter, not a secret
-            if fault is None or not fault.is_transient or wait >= (scope.remaining() or 0.0):
+            pause = backoff.pause()
+            if fault is None or not fault.is_transient or pause is None:
                 raise
-        await asyncio.sleep(wait)
-        pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-async def _bounded(attempt: Callable[[], Awaitable[Connection]], seconds: float) -> Connection:
-    async with asyncio.timeout(seconds):
-        return await attempt()
+        await asyncio.sleep(pause)

@@ -4,12 +4,17 @@ SQLAlchemy's own adapters with four differences: plain reads go in the open, wit
 does a write that is a whole unit of work; BEGIN carries both timeouts; every wait has a bound,
 after which the connection is thrown away, because a PostgreSQL cancel hits a backend and not a
 query; and each send and wait is counted.
+
+All of it stands behind one door, `UnitOfWorkConnection.send`.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
-from typing import Any, NoReturn, Protocol, TypeVar
+from collections import deque
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
@@ -17,7 +22,10 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.util import await_
 
 from neonkit.db._scope import current_scope
+from neonkit.db._wire.checks import Check
 from neonkit.db._wire.connector import CLEANUP_SECONDS, Connector, DriverConnection
+from neonkit.db._wire.phases import Phase, Sending, needs_begin
+from neonkit.db._wire.uncommitted_writes import UncommittedWrites
 from neonkit.errors import OutcomeUnknownError, ReadOnlySessionError
 
 Answer = TypeVar("Answer")
@@ -26,37 +34,39 @@ _SERVER_SPEAKS_FIRST = 0.5  # seconds that the server's own timeout has to be th
 _READ_ONLY_TRANSACTION = "25006"
 
 
-class CountedCursor(Protocol):
-    """A cursor that is told what it cost.
+@dataclass(slots=True)
+class Reply:
+    """The server's answer to one statement.
 
     Attributes:
-        trips: round trips of the last statement, those of its BEGIN and its preparation included.
+        tag: the command tag, such as `INSERT 0 1`; `None` for a batch.
+        rowcount: how many rows it returned or changed; -1 where that is not known.
+        rows: all that it returned.
+        description: its columns as the DB-API has them; `None` where it returns none.
+        trips: round trips of the statement, those of its BEGIN and its preparation included.
     """
 
-    trips: int
+    tag: str | None
+    rowcount: int
+    rows: deque[Any] = field(default_factory=deque)
+    description: Any = None
+    trips: int = 0
 
 
 class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
-    """What is the same for every driver; it comes before SQLAlchemy's adapter for one.
+    """The part of the adapter that all drivers share; it comes before SQLAlchemy's for one.
 
     Attributes:
-        is_waiting: whether the unit of work that has it may go without BEGIN until it must; its end
-            ends that.
-        is_plain: whether the statement that is about to run is a plain read.
-        is_alone: whether it is a whole unit of work, which commits as itself.
-        has_begun: whether a transaction is open.
+        phase: where the unit of work that has it stands with its transaction.
+        writes: how much of that transaction has written something.
+        check: a condition that every unit of work on it depends on; `None` for none.
         trips: round trips since it was opened, the opening excepted.
-        can_hold: whether an EXPLAIN can wait for the next statement, and travel with it.
-        is_holding: whether the EXPLAIN that is about to run is to wait.
-        held: the one that waits, and its parameters.
-        told: its rows, after it has travelled.
         isolation_level: of the next transaction, or `AUTOCOMMIT`; `None` for the server's default.
         is_read_only: whether the next transaction only reads.
         is_deferrable: whether it is DEFERRABLE.
     """
 
     trips: int
-    can_hold = False
 
     def __init__(
         self,
@@ -67,17 +77,15 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
     ) -> None:
         super().__init__(dbapi, connection, **options)  # type: ignore[arg-type]  # as its driver made it
         self.timeouts = connector.timeouts
-        self.pulse = connector.pulse
-        self.is_waiting = False
-        self.is_plain = False
-        self.is_alone = False
-        self.has_begun = False
-        self.is_holding = False
-        self.held: tuple[Any, Any] | None = None
-        self.told: Sequence[Any] = ()
+        self.health = connector.health
+        self.phase = Phase.NONE
+        self.writes = UncommittedWrites()
+        self.check: Check | None = None
         self.isolation_level: IsolationLevel | None = None
         self.is_read_only = False
         self.is_deferrable = False
+        self._next = Sending.TRANSACTION
+        self._is_vouched_for = False
         self._opened = connection
         self._has_read_committed = connector.has_read_committed
 
@@ -88,25 +96,142 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
 
     @property
     def is_in_the_open(self) -> bool:
-        """Whether the unit of work that has it has sent no BEGIN, and need not have done so."""
+        """Whether its unit of work has sent no BEGIN, and everything so far was the same without.
+
+        A statement that commits as itself may follow then.
+        """
         return (
-            self._may_wait and not self.has_begun and not (self.is_read_only or self.is_deferrable)
+            self.phase is Phase.DEFERRED
+            and self._has_read_committed
+            and self.isolation_level is None
+            and not (self.is_read_only or self.is_deferrable)
+        )
+
+    def defer_begin(self) -> None:
+        """Let its unit of work go without BEGIN until a statement needs one."""
+        if self.phase is Phase.NONE:
+            self.phase = Phase.DEFERRED
+
+    def depend_on(self, check: Check | None) -> None:
+        """Let a condition hold for the unit of work that begins now; `None` for none."""
+        self.check, self._is_vouched_for = check, False
+
+    @contextmanager
+    def vouched_for(self) -> Iterator[None]:
+        """Send the block's statements without the check: they carry it, and the block judges it."""
+        usual, self._is_vouched_for = self._is_vouched_for, True
+        try:
+            yield
+        finally:
+            self._is_vouched_for = usual
+
+    def settle(self) -> None:
+        """Note that a statement carried the check, and that it held."""
+        if self.check is not None:
+            self.check.guard.judge(holds=True)
+            self._is_vouched_for = not self.check.guard.renews
+
+    def send_next_alone(self) -> None:
+        """Let the next statement commit as itself, where nothing was begun before it."""
+        if self.is_in_the_open:
+            self._next = Sending.LONE
+
+    def carry_check(self, compiled: object, sql: str, arguments: Any) -> tuple[str, Any] | None:
+        """Put the check inside of a statement that commits as itself; `None` where none is due."""
+        if self.check is None or self._is_vouched_for:
+            return None
+        self.check.guard.refuse_late()
+        return self.check.inside(compiled, sql, arguments)
+
+    async def explain_nothing(self) -> None:
+        """Judge the check after a statement that carried it and did nothing."""
+        async with self._execute_mutex:
+            await self._prove(Sending.PLAIN)
+
+    def next_sending(self, *, is_plain: bool) -> Sending:
+        """Tell how the statement that comes now is sent; one announcement holds for one of them."""
+        announced, self._next = self._next, Sending.TRANSACTION
+        return Sending.PLAIN if is_plain and announced is Sending.TRANSACTION else announced
+
+    async def send(self, sql: str, arguments: Any, sending: Sending) -> Reply:
+        """Send a statement, wait for all of its answer, and note what it cost and wrote.
+
+        Args:
+            sql: one statement, with the driver's own placeholders.
+            arguments: their values, already as the driver takes them; a list of them in
+                `send_many`.
+            sending: with a transaction around it, or without.
+
+        Raises:
+            OutcomeUnknownError: the connection was lost, and the statement may have committed.
+        """
+        return await self._send(sql, arguments, sending, is_batch=False)
+
+    async def send_many(self, sql: str, arguments: Any) -> Reply:
+        """Send a statement once for each of several sets of arguments, in a transaction."""
+        return await self._send(sql, arguments, Sending.TRANSACTION, is_batch=True)
+
+    async def _send(self, sql: str, arguments: Any, sending: Sending, *, is_batch: bool) -> Reply:
+        # one statement at a time: a second task of the same session waits here, as it would in
+        # front of a socket
+        async with self._execute_mutex:
+            before = self.trips
+            await self._prove(sending)
+            begins = self.needs_begin(sending)
+            try:
+                reply = await self.bounded(self._exchange(sql, arguments, begins, is_batch))
+            except Exception as error:
+                if sending is Sending.LONE and self.has_maybe_committed:
+                    self._forget_values(error)
+                    raise OutcomeUnknownError from error
+                raise
+        if is_batch:
+            self.writes.note_write()
+        else:
+            self.writes.note(reply.tag, sql)
+        reply.trips = self.trips - before
+        return reply
+
+    async def _exchange(self, sql: str, arguments: Any, begins: bool, is_batch: bool) -> Reply:
+        """Send and wait, on the driver's connection.
+
+        Args:
+            sql: one statement.
+            arguments: its values, or a list of them.
+            begins: whether BEGIN goes out first, by which the phase becomes `OPEN`.
+            is_batch: whether there are several sets of arguments.
+        """
+        raise NotImplementedError
+
+    async def _prove(self, sending: Sending) -> None:
+        """Send the check in a trip of its own, before a statement that does not carry it.
+
+        Once for a unit of work, or each time where the guard renews: as early as its first read,
+        so that nothing is seen or locked before.
+        """
+        check = self.check
+        if check is None or self._is_vouched_for:
+            return
+        check.guard.refuse_late()
+        sql, arguments = check.alone()
+        begins = self.needs_begin(sending)
+        reply = await self.bounded(self._exchange(sql, arguments, begins, is_batch=False))
+        check.guard.judge(holds=reply.rows[0][0])
+        self._is_vouched_for = not check.guard.renews
+
+    def needs_begin(self, sending: Sending) -> bool:
+        """Tell whether BEGIN has to go out before a statement."""
+        return needs_begin(
+            sending,
+            self.phase,
+            self.isolation_level,
+            has_read_committed=self._has_read_committed,
         )
 
     @property
-    def _may_wait(self) -> bool:
-        return self.is_waiting and self._has_read_committed and self.isolation_level is None
-
-    @property
-    def must_begin(self) -> bool:
-        """Whether BEGIN has to come before the statement that is about to run."""
-        may_go = self.is_alone or (self.is_plain and self._may_wait)
-        return not (self.has_begun or self.isolation_level == "AUTOCOMMIT" or may_go)
-
-    @property
     def has_maybe_committed(self) -> bool:
-        """Whether the connection was lost when a statement was on its way that commits itself."""
-        return self.is_alone and self.is_known_closed
+        """Whether the connection was lost while a statement was on its way that commits itself."""
+        return self.is_known_closed
 
     def beginning(self) -> list[str]:
         """The commands that begin a transaction and bound its waits on the server."""
@@ -122,30 +247,11 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         ]
 
     async def begin(self) -> None:
-        """Begin a transaction in a round trip of its own, if the next statement needs one."""
-        if self.must_begin:
-            await self._opened.send("; ".join(self.beginning()))
-            self.has_begun = True
+        """Begin a transaction in a round trip of its own."""
+        await self._opened.send("; ".join(self.beginning()))
+        self.phase = Phase.OPEN
 
-    async def perform(self, cursor: CountedCursor, waiting: Awaitable[Answer]) -> Answer:
-        """Wait for a statement, and tell its cursor what it cost.
-
-        Raises:
-            OutcomeUnknownError: the connection was lost, and the statement may have committed.
-        """
-        before = self.trips
-        try:
-            return await self.wire(waiting)
-        except Exception as error:
-            if self.has_maybe_committed:
-                self._forget_values(error)
-                raise OutcomeUnknownError from error
-            raise
-        finally:
-            self.is_alone = self.is_plain = False  # true of this statement alone
-            cursor.trips = self.trips - before
-
-    async def wire(self, waiting: Awaitable[Answer]) -> Answer:
+    async def bounded(self, waiting: Awaitable[Answer]) -> Answer:
         """Wait for the server, no longer than the statement and the request may take.
 
         Raises:
@@ -155,7 +261,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         scope = current_scope()
         limit = self.timeouts.statement + _SERVER_SPEAKS_FIRST
         remaining = scope.remaining()
-        started = self.pulse.last_used = time.monotonic()
+        started = self.health.last_used = time.monotonic()
         try:
             async with asyncio.timeout(limit if remaining is None else min(limit, remaining)):
                 return await waiting
@@ -163,13 +269,17 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
             if isinstance(error, TimeoutError):
                 self._opened.terminate()
             if self.is_known_closed:
-                self.pulse.is_failing = True
+                self.health.is_failing = True
             raise
         finally:
             scope.seconds += time.monotonic() - started
 
     async def clean_up(self, waiting: Awaitable[Any]) -> None:
-        """Wait for the end of a transaction that is lost anyway; 2 s, then drop the connection."""
+        """Wait for the end of a transaction that is lost anyway; 2 s, then drop the connection.
+
+        A cancelled connection is thrown away as well: its answer is still to come, and would be
+        taken for that of the next statement.
+        """
         try:
             async with asyncio.timeout(CLEANUP_SECONDS):
                 await waiting
@@ -179,29 +289,28 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
 
     def rollback(self) -> None:
         """Roll back; a connection that is gone has been rolled back by the server."""
-        self.is_waiting = self.is_alone = False
-        if self.has_begun and self.is_known_closed:
-            self.has_begun = False
-        if self.has_begun:
-            self.wait_for(self.clean_up(self._end("ROLLBACK")))
+        was_open = self._end_unit() and not self.is_known_closed
+        if was_open:
+            self.wait_for(self.clean_up(self._opened.send("ROLLBACK")))
 
     def commit(self) -> None:
         """Commit; a connection lost meanwhile leaves the outcome unknown."""
-        self.is_waiting = self.is_alone = False
-        if not self.has_begun:
+        if not self._end_unit():
             return
         try:
-            self.wait_for(self.wire(self._end("COMMIT")))
+            self.wait_for(self.bounded(self._opened.send("COMMIT")))
         except Exception as error:
             if self.is_known_closed:
                 raise OutcomeUnknownError from error
             raise
 
-    async def _end(self, command: str) -> None:
-        try:
-            await self._opened.send(command)
-        finally:
-            self.has_begun = False
+    def _end_unit(self) -> bool:
+        """Forget the unit of work; tell whether it had a transaction."""
+        was_open = self.phase is Phase.OPEN
+        self.phase, self._next = Phase.NONE, Sending.TRANSACTION
+        self.check, self._is_vouched_for = None, False
+        self.writes.forget()
+        return was_open
 
     def wait_for(self, waiting: Awaitable[Answer]) -> Answer:
         """Wait outside of a coroutine, as SQLAlchemy does."""
@@ -227,21 +336,7 @@ def forget_text(error: UnicodeEncodeError) -> None:
     error.args = (error.encoding, error.object, *error.args[2:])
 
 
-def wait_with_begin(connection: Connection) -> None:
-    """Let a connection go without BEGIN until a statement needs one, or until it is given back."""
-    adapted = wire_connection_of(connection)
-    if adapted is not None:
-        adapted.is_waiting = True
-
-
-def send_alone(connection: Connection) -> None:
-    """Let the next statement commit as itself, where nothing was begun before it."""
-    adapted = wire_connection_of(connection)
-    if adapted is not None and adapted.is_in_the_open:
-        adapted.is_alone = True
-
-
 def wire_connection_of(connection: Connection) -> UnitOfWorkConnection | None:
     """Our adapter under a connection of SQLAlchemy's; `None` under one of another's."""
-    adapted: object = connection.connection.dbapi_connection
-    return adapted if isinstance(adapted, UnitOfWorkConnection) else None
+    wire: object = connection.connection.dbapi_connection
+    return wire if isinstance(wire, UnitOfWorkConnection) else None

@@ -80,7 +80,7 @@ class Connector(ABC, Generic[Link]):
     Attributes:
         facts: what the first connection learned; `None` before.
         connecting: how many attempts are running.
-        pulse: what connecting and every statement say of the database's health.
+        health: what connecting and every statement say of the database's health.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Connector(ABC, Generic[Link]):
         self.tracks_statements = tracks_statements
         self.facts: ServerFacts | None = None
         self.connecting = 0
-        self.pulse = ObservedHealth()
+        self.health = ObservedHealth()
         self.dsn = dsn
         self._address = _bounded_by_server(dsn, timeouts)
 
@@ -121,9 +121,9 @@ class Connector(ABC, Generic[Link]):
             if self.has_pooler:
                 self._keep_off_settings(connection)
         except BaseException:
-            self.pulse.is_failing = True
+            self.health.is_failing = True
             raise
-        self.pulse.is_failing = False
+        self.health.is_failing = False
         return connection
 
     async def _open_bounded(self) -> Link:
@@ -172,7 +172,7 @@ class Probe:
         except BaseException:
             self._drop()
             raise
-        self._connector.pulse.is_failing = False
+        self._connector.health.is_failing = False
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -10,6 +10,7 @@ from sqlalchemy.util import await_
 
 from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.connector import Connector, ServerFacts
+from neonkit.db._wire.phases import Sending
 from neonkit.db._wire.plain_reads import PlainReads
 
 
@@ -32,11 +33,23 @@ class NeonDialect(PGDialect):
         self.plain_reads = PlainReads(plain_functions)
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        """Say what the statement is, and execute it."""
-        adapted: UnitOfWorkConnection = cursor._adapt_connection
+        """Tell the cursor how the statement is sent, and execute it."""
         compiled = context.compiled if context is not None else None
-        adapted.is_plain = not cursor.server_side and compiled in self.plain_reads
-        super().do_execute(cursor, statement, parameters, context)
+        is_plain = not cursor.server_side and compiled in self.plain_reads
+        wire: UnitOfWorkConnection = cursor.wire
+        cursor.sending = wire.next_sending(is_plain=is_plain)
+        carried = None
+        if cursor.sending is Sending.LONE:
+            carried = wire.carry_check(compiled, statement, parameters)
+        if carried is None:
+            super().do_execute(cursor, statement, parameters, context)
+            return
+        with wire.vouched_for():
+            super().do_execute(cursor, *carried, context)
+        if cursor.rowcount == 0:
+            wire.wait_for(wire.explain_nothing())
+        else:
+            wire.settle()
 
     def create_connect_args(self, url: URL) -> tuple[list[str], dict[str, Any]]:
         """Nothing: the `Connector` has it all."""

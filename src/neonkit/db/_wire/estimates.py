@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
 
 from sqlalchemy import Executable, Result, Select
 from sqlalchemy.ext.compiler import compiles
@@ -13,6 +14,20 @@ from sqlalchemy.sql.elements import ClauseElement
 from neonkit.db._wire.connection import wire_connection_of
 
 PREFIX = "EXPLAIN (FORMAT JSON) "
+
+
+class Together(Protocol):
+    """A statement that travelled with another one; its rows, once both are back."""
+
+    rows: Sequence[Any]
+
+
+@runtime_checkable
+class SendsTogether(Protocol):
+    """A connection that can send two statements in one round trip."""
+
+    def together(self) -> AbstractContextManager[Together]:
+        """Send the block's first two statements in one round trip."""
 
 
 class Explain(Executable, ClauseElement):
@@ -56,17 +71,14 @@ def execute_beside(
         whole: what is planned.
         parameters: of both.
     """
-    adapted = wire_connection_of(session.connection())
-    if adapted is None or not adapted.can_hold:
+    wire = wire_connection_of(session.connection())
+    if not isinstance(wire, SendsTogether):
         result = Session.execute(session, statement, parameters)
         return result, expected_rows(session, whole, parameters)
-    adapted.is_holding = True
-    try:
+    with wire.together() as explained:
         Session.execute(session, Explain(whole), parameters)
-    finally:
-        adapted.is_holding = False
-    result = Session.execute(session, statement, parameters)
-    return result, _rows_in(adapted.told)
+        result = Session.execute(session, statement, parameters)
+    return result, _rows_in(explained.rows)
 
 
 def _rows_in(answer: Sequence[Sequence[Any]]) -> int:

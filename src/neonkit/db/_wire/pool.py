@@ -55,7 +55,7 @@ class Pool(AsyncAdaptedQueuePool):
     def is_away(self) -> bool:
         """Whether there is no usable connection, and none could be opened when last tried."""
         usable = self.checkedin() + self.checkedout() - self._connector.connecting
-        return usable <= 0 and (self._connector.pulse.is_failing or self._connector.connecting > 0)
+        return usable <= 0 and (self._connector.health.is_failing or self._connector.connecting > 0)
 
     def _do_get(self) -> ConnectionPoolEntry:
         limit = _WAITING_WHILE_AWAY if self.is_away else _WAITING_PER_SLOT * self.size()

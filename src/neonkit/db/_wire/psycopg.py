@@ -7,8 +7,9 @@ with it, in its one round trip.
 import asyncio
 import select
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from neonkit.db._scope import current_scope
 from neonkit.db._wire import connector
-from neonkit.db._wire.connection import UnitOfWorkConnection, forget_text
+from neonkit.db._wire.connection import Reply, UnitOfWorkConnection, forget_text
 from neonkit.db._wire.connector import (
     CLEANUP_SECONDS,
     FACTS,
@@ -31,10 +32,13 @@ from neonkit.db._wire.connector import (
     read_facts,
 )
 from neonkit.db._wire.dialect import NeonDialect
+from neonkit.db._wire.phases import Phase, Sending
 from neonkit.dsn import Dsn
 
 _cancelling: set[asyncio.Task[None]] = set()  # the event loop itself holds its tasks weakly
 _PREPARED_AFTER = 5  # executions, which is psycopg's own threshold
+_HELD = "EXPLAIN"
+_NOTHING = Reply(None, -1)
 _STALE = {"0A000", "26000"}  # what a prepared statement that is out of date fails with
 _HARMLESS = (
     pq.DiagnosticField.SEVERITY,
@@ -243,78 +247,70 @@ class Connector(connector.Connector[_Connection]):
 
 
 class AdaptedCursor(stock.AsyncAdapt_psycopg_cursor):
-    """SQLAlchemy's cursor, bounded in time, that keeps the command tag.
+    """SQLAlchemy's cursor over `UnitOfWorkConnection.send`.
 
     Attributes:
-        command_tag: what the server said it did, such as `INSERT 0 1`; `None` for a batch.
+        sending: how the statement that is about to run is sent.
         trips: round trips of the last statement, those of its BEGIN and its preparation included.
     """
 
-    __slots__ = ("_adapted", "command_tag", "trips")
-    _cursor: Any
+    __slots__ = ("_reply", "sending", "wire")
 
     def __init__(self, adapt_connection: "AdaptedConnection") -> None:
         super().__init__(adapt_connection)
-        self._adapted = adapt_connection
-        self.command_tag: str | None = None
-        self.trips = 0
+        self.wire = adapt_connection
+        self.sending = Sending.TRANSACTION
+        self._reply = _NOTHING
+
+    def _make_new_cursor(self, connection: Any) -> Any:
+        """Make none: the connection makes psycopg's own for each statement."""
 
     def _aenter_cursor(self, cursor: Any) -> Any:
-        # psycopg's enters as itself, without waiting; where nobody can wait, it is said here
         return cursor if in_greenlet() else super()._aenter_cursor(cursor)
 
+    @property
+    def description(self) -> Any:
+        """The columns of the answer; `None` where it has none."""
+        return self._reply.description
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were returned or changed."""
+        return self._reply.rowcount
+
+    @property
+    def trips(self) -> int:
+        """Round trips of the last statement, those of its BEGIN and its preparation included."""
+        return self._reply.trips
+
+    def close(self) -> None:
+        """Drop the rows; nothing of it is open on the server."""
+        self._rows.clear()
+
     async def _execute_async(self, operation: Any, parameters: Any) -> None:
-        if self._adapted.is_holding:
-            self._adapted.held = operation, parameters
-            self.command_tag = "EXPLAIN"
-            return
-        await self._adapted.perform(self, self._fly(self._cursor.execute, operation, parameters))
-        self.command_tag = self._cursor.statusmessage
-        if self._cursor.description is not None:
-            self._rows = deque(await self._cursor.fetchall())
+        self._reply = await self.wire.send(operation, parameters, self.sending)
+        self._rows = self._reply.rows
 
     async def _executemany_async(self, operation: Any, seq_of_parameters: Any) -> None:
-        self._adapted.is_alone = False
-        await self._adapted.perform(
-            self, self._fly(self._cursor.executemany, operation, seq_of_parameters)
-        )
-
-    async def _fly(self, execute: Any, operation: Any, parameters: Any) -> None:
-        adapted = self._adapted
-        connection = adapted.driver
-        held, adapted.held = adapted.held, None
-        try:
-            async with connection.flight(adapted.beginning() if adapted.must_begin else ()):
-                before = held and await connection.execute(*held)
-                await execute(operation, parameters)
-        finally:
-            adapted.see_state()
-        if before is not None:
-            adapted.told = await before.fetchall()
+        self._reply = await self.wire.send_many(operation, seq_of_parameters)
 
 
-class ServerSideCursor(stock.AsyncAdapt_psycopg_ss_cursor):
-    """The same for `stream()`: no tag, since its rows are still to come."""
+class AdaptedServerSideCursor(stock.AsyncAdapt_psycopg_ss_cursor):
+    """SQLAlchemy's cursor of `stream()`, which reads on after its statement was sent."""
 
-    __slots__ = ("_adapted", "trips")
+    __slots__ = ("sending", "wire")
     _cursor: Any
-    command_tag = None
 
     def __init__(self, adapt_connection: "AdaptedConnection", name: str) -> None:
         super().__init__(adapt_connection, name)
-        self._adapted = adapt_connection
-        self.trips = 0
+        self.wire = adapt_connection
+        self.sending = Sending.TRANSACTION
 
     def _aenter_cursor(self, cursor: Any) -> Any:
         return cursor
 
     async def _execute_async(self, operation: Any, parameters: Any) -> None:
-        await self._adapted.perform(self, self._declare(operation, parameters))
-
-    async def _declare(self, operation: Any, parameters: Any) -> None:
-        await self._adapted.begin()
-        self._adapted.driver.count(2)  # DECLARE, and what its columns are
-        await self._cursor.execute(operation, parameters)
+        await self.wire.open_cursor(self._cursor, operation, parameters)
 
     def fetchone(self) -> Any:
         """The next row."""
@@ -333,20 +329,31 @@ class ServerSideCursor(stock.AsyncAdapt_psycopg_ss_cursor):
         cursor, self._cursor = self._cursor, None
         if cursor is None:
             return
-        if self._adapted.driver.pgconn.transaction_status == pq.TransactionStatus.INTRANS:
+        if self.wire.driver.pgconn.transaction_status == pq.TransactionStatus.INTRANS:
             self._fetch(cursor.close())
         else:
-            self._adapted.wait_for(cursor.close())
+            self.wire.wait_for(cursor.close())
 
     def _fetch(self, waiting: Awaitable[Any]) -> Any:
-        self._adapted.driver.count()
-        return self._adapted.wait_for(self._adapted.wire(waiting))
+        self.wire.driver.count()
+        return self.wire.wait_for(self.wire.bounded(waiting))
+
+
+@dataclass
+class Companion:
+    """A statement that is held back, to travel with the one after it.
+
+    Attributes:
+        held: it and its arguments; `None` before it came.
+        rows: its answer, after both have travelled.
+    """
+
+    held: tuple[Any, Any] | None = None
+    rows: Sequence[Any] = ()
 
 
 class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_psycopg_connection):
     """SQLAlchemy's adapted connection of psycopg's."""
-
-    can_hold = True
 
     def __init__(self, dbapi: Any, connection: _Connection, connector: Connector) -> None:
         super().__init__(dbapi, connection, connector)
@@ -354,6 +361,7 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_psycopg_connectio
         keeps = connector.tracks_statements and psycopg.capabilities.has_send_close_prepared()
         connection.prepare_threshold = _PREPARED_AFTER if keeps else None
         self.driver = connection
+        self._companion: Companion | None = None
 
     @property
     def trips(self) -> int:  # type: ignore[override]  # it is only read
@@ -362,13 +370,64 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_psycopg_connectio
 
     def cursor(self, name: str | None = None, /) -> Any:  # type: ignore[override]  # as SQLAlchemy's own for psycopg
         """A cursor; one on the server where it has a name."""
-        return ServerSideCursor(self, name) if name else AdaptedCursor(self)
+        return AdaptedServerSideCursor(self, name) if name else AdaptedCursor(self)
 
-    def see_state(self) -> None:
+    @contextmanager
+    def together(self) -> Iterator[Companion]:
+        """Send the block's first two statements in one round trip; the first answers last.
+
+        What was held back and never travelled, since the second failed before it was sent, is
+        dropped with the block.
+        """
+        companion = self._companion = Companion()
+        try:
+            yield companion
+        finally:
+            self._companion = None
+
+    async def _exchange(self, sql: Any, arguments: Any, begins: bool, is_batch: bool) -> Reply:
+        companion = self._companion
+        if companion is not None and companion.held is None:
+            companion.held = sql, arguments
+            return Reply(_HELD, -1)
+        self._companion = None
+        cursor = self.driver.cursor()
+        first = None
+        try:
+            async with self.driver.flight(self.beginning() if begins else ()):
+                if companion is not None and companion.held is not None:
+                    first = await self.driver.execute(*companion.held)
+                run = cursor.executemany if is_batch else cursor.execute
+                await run(sql, arguments)
+        finally:
+            self._see_phase()
+        if companion is not None and first is not None:
+            companion.rows = await first.fetchall()
+        if is_batch:
+            return Reply(None, cursor.rowcount)
+        rows = deque(await cursor.fetchall() if cursor.description is not None else ())
+        return Reply(cursor.statusmessage, cursor.rowcount, rows, cursor.description)
+
+    async def open_cursor(self, cursor: Any, sql: Any, arguments: Any) -> None:
+        """Declare a cursor in a transaction."""
+        async with self._execute_mutex:
+            await self._prove(Sending.TRANSACTION)
+            await self.bounded(self._declare(cursor, sql, arguments))
+        self.writes.note(None, sql)
+
+    async def _declare(self, cursor: Any, sql: Any, arguments: Any) -> None:
+        if self.needs_begin(Sending.TRANSACTION):
+            await self.begin()
+        self.driver.count(2)  # DECLARE, and what its columns are
+        await cursor.execute(sql, arguments)
+
+    def _see_phase(self) -> None:
         """Note whether a transaction is open, as the server said with its last answer."""
         status = self.driver.pgconn.transaction_status
-        if status != pq.TransactionStatus.UNKNOWN:
-            self.has_begun = status != pq.TransactionStatus.IDLE
+        if status == pq.TransactionStatus.IDLE:
+            self.phase = Phase.NONE if self.phase is Phase.OPEN else self.phase
+        elif status != pq.TransactionStatus.UNKNOWN:
+            self.phase = Phase.OPEN
 
     def close(self) -> None:
         """Close it; that waits for nothing."""

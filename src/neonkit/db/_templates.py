@@ -1,4 +1,4 @@
-"""Statements apart from their values: what has the same structure is put together once.
+"""Statement templates: structure apart from values, so that the same structure is built once.
 
 To build a statement costs more than to send it, and to build a page, a condition or a key around it
 costs as much again. SQLAlchemy's cache key tells structure and values apart; here the first
@@ -6,7 +6,6 @@ statement of a structure stands for all that follow, and each brings its values.
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -60,15 +59,8 @@ class Bound(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
-class Condition:
-    """An expression that must hold: of itself, whatever statement it stands in.
-
-    Attributes:
-        bound: the expression and its values; no statement has parameters of these names.
-    """
-
-    bound: Bound
+NOTHING = Bound((), {})
+"""No statement and no expression."""
 
 
 def bind(*elements: object) -> Bound:

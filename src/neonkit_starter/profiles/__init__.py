@@ -1,0 +1,1 @@
+"""A user together with what the user has written."""
