@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSessionTransaction, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncSessionTransaction
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from sqlmodel import SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession

@@ -6,6 +6,8 @@ from neonkit.web._callers import (
     CallerDep,
     PrincipalDep,
     TokenPolicyDep,
+    get_caller,
+    get_principal,
     require_role,
 )
 from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
@@ -57,7 +59,9 @@ __all__ = [
     "add_problems",
     "draining",
     "existing",
+    "get_caller",
     "get_database",
+    "get_principal",
     "get_read_session",
     "get_session",
     "install",

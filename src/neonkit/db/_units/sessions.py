@@ -207,7 +207,17 @@ def _begin_on(session: Session, _transaction: SessionTransaction, connection: Co
 @event.listens_for(Session, "after_transaction_end")
 def _forget_starts(session: Session, transaction: SessionTransaction) -> None:
     if transaction.parent is None:
+        for connection in session.starts:
+            _let_go(connection)
         session.starts.clear()
+
+
+def _let_go(connection: Connection) -> None:
+    """Leave no check of ours on a connection that others share, as in tests."""
+    if not (connection.closed or connection.invalidated):
+        wire = wire_connection_of(connection)
+        if wire is not None:
+            wire.depend_on(None)
 
 
 def _send_next_alone(connection: Connection) -> None:

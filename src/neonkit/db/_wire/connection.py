@@ -32,6 +32,7 @@ Answer = TypeVar("Answer")
 
 _SERVER_SPEAKS_FIRST = 0.5  # seconds that the server's own timeout has to be the one that fires
 _READ_ONLY_TRANSACTION = "25006"
+_SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
 
 @dataclass(slots=True)
@@ -176,7 +177,8 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         # front of a socket
         async with self._execute_mutex:
             before = self.trips
-            await self._prove(sending)
+            if not sql.startswith(_SAVEPOINTS):  # which may be sent in a failed transaction
+                await self._prove(sending)
             begins = self.needs_begin(sending)
             try:
                 reply = await self.bounded(self._exchange(sql, arguments, begins, is_batch))
