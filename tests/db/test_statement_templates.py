@@ -209,8 +209,8 @@ async def test_execution_options_are_not_lost(db: Database) -> None:
 
 async def test_a_name_that_stands_for_two_values_is_refused(db: Database) -> None:
     """A parameter of the statement cannot take the place of one of the condition."""
-    known = select(col(Peg.id)).where(col(Peg.name) == bindparam("name"))
-    guarded = Condition(known.correlate(None).exists().params(name="ash"))
+    known = select(col(Peg.id)).where(col(Peg.name) == bindparam("name", "ash"))
+    guarded = Condition(known.correlate(None).exists())
     asked = select(col(Peg.size)).where(col(Peg.name) == bindparam("name"))
 
     with pytest.raises(ConfigurationError, match="both have a parameter name"):
