@@ -3,7 +3,9 @@
 import ast
 import dis
 import inspect
+import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import import_module
@@ -121,6 +123,16 @@ def test_every_private_name_of_a_foreign_base_is_listed() -> None:
     ]
 
     assert missing == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_with_seams_has_an_upper_bound(package: str) -> None:
+    """A release that nobody has looked into is not installed beside ours."""
+    project = tomllib.loads((SOURCES.parent / "pyproject.toml").read_text())["project"]
+    bounds = [each for each in project["dependencies"] if re.match(rf"{package}\b(?!-)", each)]
+
+    assert len(bounds) == 1
+    assert "<" in bounds[0]
 
 
 def _form_of(owner: Any, name: str) -> str:  # noqa: ANN401  # a module or a class
