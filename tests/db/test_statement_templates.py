@@ -237,11 +237,11 @@ async def test_nothing_is_shared_on_a_sqlalchemy_that_was_not_tested(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nobody has looked at its keys, a statement stands for itself with its values."""
-    shared = [select(col(Peg.name)).where(Peg.name == name) for name in NAMES]
+    shared = [select(col(Peg.name)).where(col(Peg.name) == name) for name in NAMES]
     assert len({id(bind(each).templates[0]) for each in shared}) == 1
 
     monkeypatch.setattr(sqlalchemy, "__version__", "2.2.0")
-    alone = [select(col(Peg.name)).where(Peg.name == name) for name in NAMES]
+    alone = [select(col(Peg.name)).where(col(Peg.name) == name) for name in NAMES]
     found = [(await db.execute(each, condition=_holding("ash"))).scalars().all() for each in alone]
 
     assert found == [[name] for name in NAMES]

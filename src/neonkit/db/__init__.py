@@ -1,5 +1,6 @@
 """The database: engine, pool, connecting through a cold start, sessions and their end, faults."""
 
+from neonkit._public_names import show_public_names
 from neonkit.db._database import Database
 from neonkit.db._faults.classification import Fault, FaultKind, fault_of, problem_error_of
 from neonkit.db._keys.keys import Key, UnstorableAnswerError
@@ -47,3 +48,5 @@ __all__ = [
     "unlisten",
     "why_not_alone",
 ]
+
+show_public_names(__name__)
