@@ -1,6 +1,7 @@
 """The one object that a process owns."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -39,6 +40,8 @@ class Database:
             one round trip instead of three.
     """
 
+    _is_open = False
+
     def __init__(self, engine: AsyncEngine, *, lone_writes: bool = True) -> None:
         self.engine = engine
         self._retries = RetryBudget()
@@ -49,6 +52,7 @@ class Database:
         self._readers = session_factory(
             engine.execution_options(postgresql_readonly=True), is_read_only=True
         )
+        self._is_open = True
 
     async def __aenter__(self) -> Self:
         return self
@@ -184,9 +188,20 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection; sessions that are still lent lose theirs."""
+        self._is_open = False
         async with asyncio.TaskGroup() as group:
             group.create_task(self._probe.close())
             group.create_task(self.engine.dispose())
+
+    def __del__(self) -> None:
+        if self._is_open:
+            warnings.warn(
+                f"the Database for {self.engine.url!r} was never closed: call `await db.close()`, "
+                "or use it as `async with Database(engine) as db:`",
+                ResourceWarning,
+                stacklevel=1,
+                source=self,
+            )
 
 
 def _connector_of(engine: AsyncEngine) -> Connector[Any]:
