@@ -1,9 +1,14 @@
 """What is public is listed, and the list is true."""
 
+import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
+from inspect import get_annotations
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import pytest
 
@@ -24,6 +29,7 @@ ROOMS = (
     "testing",
     "web",
 )
+PRIVATE = ("_seams",)
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
@@ -42,15 +48,41 @@ def test_every_room_is_known_here() -> None:
     folder = Path(neonkit.__file__).parent
     rooms = {path.parent.name for path in folder.glob("*/__init__.py")}
 
-    assert rooms == set(ROOMS)
+    assert rooms == {*ROOMS, *PRIVATE}
 
 
 def test_inside_a_room_modules_are_private() -> None:
     """What a room does not export cannot be imported by a public path."""
     folder = Path(neonkit.__file__).parent
-    public = [path.name for path in folder.glob("*/*.py") if not path.name.startswith("_")]
+    modules = [path for room in ROOMS for path in (folder / room).glob("*.py")]
+    public = [path.name for path in modules if not path.name.startswith("_")]
 
     assert public == []
+
+
+def _public() -> Iterator[Any]:
+    for place in ("neonkit", "neonkit.errors", *(f"neonkit.{room}" for room in ROOMS)):
+        module = import_module(place)
+        for name in getattr(module, "__all__", vars(module)):
+            value = getattr(module, name)
+            if isinstance(value, type | FunctionType) and value.__module__.startswith("neonkit"):
+                yield pytest.param(value, id=f"{place}.{name}")
+
+
+@pytest.mark.parametrize("value", list(_public()))
+def test_a_public_name_prints_as_it_is_imported(value: Any) -> None:  # noqa: ANN401  # any of them
+    """Tracebacks name no private module, pickles find it again, and its annotations are known."""
+    assert "._" not in value.__module__
+    assert getattr(import_module(value.__module__), value.__qualname__) is value
+    assert pickle.loads(pickle.dumps(value)) is value
+    if isinstance(value, type):  # a function looks where it is written
+        assert get_annotations(value, eval_str=True).keys() == value.__annotations__.keys()
+
+
+def test_the_root_is_named_where_it_exports_a_name() -> None:
+    """`neonkit.Database` is not called `neonkit.db.Database`; one that it lacks is the room's."""
+    assert repr(neonkit.Database) == "<class 'neonkit.Database'>"
+    assert repr(import_module("neonkit.db").PoolPolicy) == "<class 'neonkit.db.PoolPolicy'>"
 
 
 def test_the_root_exports_what_it_lists() -> None:

@@ -1,5 +1,7 @@
 """How a session ends: only the handler commits, and nothing uncommitted passes in silence."""
 
+import gc
+import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -9,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Field, col, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit import Database, TableModel
+from neonkit import Database, TableModel, create_engine
+from neonkit.db import Driver
 from neonkit.errors import ReadOnlySessionError, UncommittedError
 
 pytestmark = pytest.mark.both_drivers
@@ -218,3 +221,21 @@ async def test_a_reading_session_refuses_a_flush(db: Database) -> None:
         with pytest.raises(ReadOnlySessionError, match="SessionDep"):
             await session.commit()
         await session.rollback()
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+async def test_a_database_that_was_never_closed_says_so(
+    database_driver: Driver, is_closed: bool
+) -> None:
+    """Who drops a `Database` without closing it is told what to call, and no secret."""
+    db = Database(create_engine("postgresql://somebody:s3cret@localhost/x", driver=database_driver))
+    if is_closed:
+        await db.close()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        del db
+        gc.collect()
+
+    said = [str(each.message) for each in told if each.category is ResourceWarning]
+    assert len(said) == (0 if is_closed else 1)
+    assert all("`await db.close()`" in each and "s3cret" not in each for each in said)

@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Field, col
 
 from neonkit import Database, TableModel, paginate
-from neonkit.db import Condition, Key, bind, build_once
+from neonkit.db import Bound, Condition, Key, bind, build_once
 from neonkit.errors import ConditionFailedError, ConfigurationError
 from neonkit.resources import PageRequest
 
@@ -230,3 +231,20 @@ def test_one_structure_is_put_together_once() -> None:
 
     assert len(made) == len(results) == 1
     assert [list(bound.values.values()) for bound in bounds] == [[f"n{i}"] for i in range(10)]
+
+
+async def test_nothing_is_shared_on_a_sqlalchemy_that_was_not_tested(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody has looked at its keys, a statement stands for itself with its values."""
+    shared = [select(col(Peg.name)).where(col(Peg.name) == name) for name in NAMES]
+    assert len({id(bind(each).templates[0]) for each in shared}) == 1
+
+    monkeypatch.setattr(sqlalchemy, "__version__", "2.2.0")
+    alone = [select(col(Peg.name)).where(col(Peg.name) == name) for name in NAMES]
+    found = [
+        (await db.execute(each, conditions=[_holding("ash")])).scalars().all() for each in alone
+    ]
+
+    assert found == [[name] for name in NAMES]
+    assert all(bind(each) == Bound((each,), {}, is_lasting=False) for each in alone)

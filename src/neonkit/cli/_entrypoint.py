@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIApplication
+    from neonkit._seams.uvicorn import ASGIApplication
 
 from neonkit.errors import ConfigurationError
 from neonkit.settings import declared_app

@@ -14,8 +14,8 @@ from types import FrameType
 from typing import NoReturn
 
 import uvicorn
-from uvicorn._types import ASGIApplication
 
+from neonkit._seams.uvicorn import ASGIApplication
 from neonkit.cli._entrypoint import load_app
 from neonkit.cli._server_policy import ServerPolicy
 from neonkit.errors import ConfigurationError

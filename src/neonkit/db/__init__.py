@@ -1,5 +1,6 @@
 """The database: engine, pool, connecting through a cold start, sessions and their end, faults."""
 
+from neonkit._public_names import show_public_names
 from neonkit.db._backoff import Backoff
 from neonkit.db._conditions import Condition, Conditions, Guard
 from neonkit.db._database import Database
@@ -60,3 +61,5 @@ __all__ = [
     "unlisten",
     "why_not_alone",
 ]
+
+show_public_names(__name__)

@@ -1,6 +1,7 @@
 """The one object that a process owns."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -46,6 +47,8 @@ class Database:
             three.
     """
 
+    _is_open = False
+
     def __init__(
         self, engine: AsyncEngine, *, lone_writes: bool = True, open_reads: bool = True
     ) -> None:
@@ -63,6 +66,7 @@ class Database:
             is_read_only=True,
             open_reads=open_reads,
         )
+        self._is_open = True
 
     async def __aenter__(self) -> Self:
         return self
@@ -207,9 +211,20 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection; sessions that are still lent lose theirs."""
+        self._is_open = False
         async with asyncio.TaskGroup() as group:
             group.create_task(self._probe.close())
             group.create_task(self.engine.dispose())
+
+    def __del__(self) -> None:
+        if self._is_open:
+            warnings.warn(
+                f"the Database for {self.engine.url!r} was never closed: call `await db.close()`, "
+                "or use it as `async with Database(engine) as db:`",
+                ResourceWarning,
+                stacklevel=1,
+                source=self,
+            )
 
 
 def _connector_of(engine: AsyncEngine) -> Connector[Any]:

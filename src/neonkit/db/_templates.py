@@ -9,12 +9,12 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import BindParameter, Executable
-from sqlalchemy.sql._util_cy import anon_map
-from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
+from sqlalchemy import Executable
+from sqlalchemy.sql.cache_key import HasCacheKey
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
 
+from neonkit._seams.sqlalchemy import remember_on, structure_of
 from neonkit.errors import ConfigurationError
 
 Made = TypeVar("Made")
@@ -66,7 +66,7 @@ NOTHING = Bound((), {})
 def bind(*elements: object) -> Bound:
     """Tell the values of statements and expressions from their structure, taken together.
 
-    What has execution options, a value that is computed anew each time, or a structure that
+    Whatever has execution options, a value that is computed anew each time, or a structure that
     SQLAlchemy cannot name, stands for itself.
     """
     first = elements[0]
@@ -75,24 +75,27 @@ def bind(*elements: object) -> Bound:
     bound: Bound | None = first.__dict__.get(_MEMO)
     if bound is None:
         bound = _bind(first)
-        first._set_memoized_attribute(_MEMO, bound)  # noqa: SLF001  # its copies leave it out
+        remember_on(first, _MEMO, bound)  # its copies leave it out
     return bound
 
 
 def _bind(*elements: object) -> Bound:
-    anonymous = anon_map()
-    parameters: list[BindParameter[Any]] = []
-    key = tuple((type(each), _key_of(each, anonymous, parameters)) for each in elements)
-    if NO_CACHE in anonymous or any(each.callable for each in parameters):
+    named = [each for each in elements if isinstance(each, HasCacheKey) and not _has_options(each)]
+    structure = structure_of(named) if len(named) == len(elements) else None
+    if structure is None or any(each.callable for each in structure.parameters):
         return unbound(*elements)
-    known = _templates.get(key)
+    known = _templates.get(structure.key)
     if known is None:
-        names = ((at, each.key) for at, each in enumerate(parameters) if not each.required)
-        known = _templates[key] = elements, tuple(names)
+        numbered = enumerate(structure.parameters)
+        names = tuple((at, each.key) for at, each in numbered if not each.required)
+        known = _templates[structure.key] = elements, names
     templates, valued = known
-    values = {name: parameters[at].effective_value for at, name in valued}
-    given: Any = anonymous.get(CacheConst.PARAMS)
-    return Bound(templates, {**values, **(given or {})})
+    values = {name: structure.parameters[at].effective_value for at, name in valued}
+    return Bound(templates, {**values, **structure.given})
+
+
+def _has_options(element: object) -> bool:
+    return isinstance(element, Executable) and bool(element.get_execution_options())
 
 
 def unbound(*elements: object) -> Bound:
@@ -115,12 +118,3 @@ def build_once(make: Callable[..., Made], bound: Bound, *given: Hashable) -> Mad
 @lru_cache(_MOST)
 def _made(make: Callable[..., Made], *arguments: Hashable) -> Made:
     return make(*arguments)
-
-
-def _key_of(element: object, anonymous: anon_map, parameters: list[BindParameter[Any]]) -> Hashable:
-    has_options = isinstance(element, Executable) and element.get_execution_options()
-    if has_options or not isinstance(element, HasCacheKey):
-        anonymous[NO_CACHE] = True
-        return None
-    key: Hashable = element._gen_cache_key(anonymous, parameters)  # noqa: SLF001  # nothing public
-    return key

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL, with nothing to install; and a wire to it that counts and that fails."""
 
+from neonkit._public_names import show_public_names
 from neonkit.local._binaries import Binaries, find_binaries
 from neonkit.local._certificate import Certificate
 from neonkit.local._network_faults import Refusal
@@ -20,3 +21,5 @@ __all__ = [
     "find_binaries",
     "find_pgbouncer",
 ]
+
+show_public_names(__name__)

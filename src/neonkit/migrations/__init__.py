@@ -4,6 +4,7 @@ Revisions are Alembic's own, in `migrations/versions` beside the app's module, c
 own table `alembic_version`; there is no `env.py` to keep.
 """
 
+from neonkit._public_names import show_public_names
 from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import History, find_history
 from neonkit.migrations._revisions import difference, make_revision
@@ -19,3 +20,5 @@ __all__ = [
     "upgrade",
     "upgrade_schema",
 ]
+
+show_public_names(__name__)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 import neonkit.models  # noqa: F401  # names constraints: a revision's CHECK gets its name from there
+from neonkit._seams.alembic import steps_to
 from neonkit.db import PoolPolicy, TimeoutPolicy, bring_schema, create_engine, open_scope
 from neonkit.dsn import Dsn
 from neonkit.migrations._errors import MigrationError, explained
@@ -108,7 +109,7 @@ def run_to(connection: Connection, script: ScriptDirectory, head: str) -> tuple[
     applied: list[str] = []
 
     def plan(current: tuple[str, ...], _context: MigrationContext) -> Iterable[MigrationStep]:
-        for step in script._upgrade_revs(head, current):  # type: ignore[arg-type]  # noqa: SLF001  # as Alembic's recipes do
+        for step in steps_to(script, head, current):
             applied.append(step.revision.revision)
             yield step
 

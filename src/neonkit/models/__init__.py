@@ -1,5 +1,6 @@
 """What rows and inputs are made of: bases, mixins and field types over SQLModel."""
 
+from neonkit._public_names import show_public_names
 from neonkit.models._inputs import InputModel, PatchModel
 from neonkit.models._tables import TableModel, TimestampMixin, VersionMixin
 from neonkit.models._times import UtcDateTime
@@ -12,3 +13,5 @@ __all__ = [
     "UtcDateTime",
     "VersionMixin",
 ]
+
+show_public_names(__name__)

@@ -3,15 +3,15 @@
 from typing import Any, NoReturn
 
 from sqlalchemy.orm import RelationshipProperty
-from sqlalchemy.orm.strategies import _LazyLoader
 
+from neonkit._seams.sqlalchemy import LazyLoader
 from neonkit.errors import RelationNotLoadedError
 
 NEVER_BY_SURPRISE = "neonkit_never_by_surprise"
 
 
 @RelationshipProperty.strategy_for(lazy=NEVER_BY_SURPRISE)
-class _RaisingLoader(_LazyLoader):
+class _RaisingLoader(LazyLoader):
     """SQLAlchemy's `raise_on_sql`, with an error that names the remedy."""
 
     def __init__(self, parent: RelationshipProperty[Any], strategy_key: tuple[Any, ...]) -> None:

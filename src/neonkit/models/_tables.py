@@ -8,8 +8,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from sqlalchemy.orm import declared_attr
 from sqlmodel import Field, SQLModel
-from sqlmodel.main import FieldInfoMetadata, RelationshipInfo
 
+from neonkit._seams.sqlmodel import FieldInfoMetadata, RelationshipInfo, relations_of
 from neonkit.models._relations import NEVER_BY_SURPRISE
 from neonkit.models._times import UtcDateTime
 
@@ -37,7 +37,7 @@ class TableModel(SQLModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
-        for relation in getattr(cls, "__sqlmodel_relationships__", {}).values():
+        for relation in relations_of(cls):
             _raise_when_not_loaded(relation)
         for name, field in cls.__pydantic_fields__.items():
             enum = _enum_in(field.annotation)

@@ -1,5 +1,6 @@
 """What the service says about itself: its log, its slow statements, its metrics."""
 
+from neonkit._public_names import show_public_names
 from neonkit.observe._logs import ConsoleFormatter, JsonFormatter, configure_logging
 from neonkit.observe._metrics import Metrics, forget_worker, share_metrics
 from neonkit.observe._slow_statements import log_slow_query, slower_than
@@ -20,3 +21,5 @@ __all__ = [
     "slower_than",
     "watch_statements",
 ]
+
+show_public_names(__name__)

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
+from neonkit._seams.pydantic import arguments_of
+from neonkit._seams.sqlalchemy import listeners_of
 from neonkit.db import (
     Bound,
     Condition,
@@ -69,7 +71,7 @@ class Page(BaseModel, Generic[Item]):
         """Give models dicts of rows: to ask rows for each attribute takes four times as long."""
         if not (isinstance(items, list) and items and isinstance(items[0], Row)):
             return items
-        (item,) = cls.__pydantic_generic_metadata__["args"] or (None,)
+        (item,) = arguments_of(cls) or (None,)
         if not (isinstance(item, type) and issubclass(item, BaseModel)):
             return items
         if item.model_config.get("extra", "ignore") != "ignore":
@@ -289,7 +291,7 @@ async def _total(
 def _is_idle(session: Session) -> bool:
     """Whether `Session.execute` would do nothing but execute: no flush, no listener's work."""
     has_changes = session.new or session.dirty or session.deleted
-    return not has_changes and not session.dispatch.do_orm_execute
+    return not has_changes and not listeners_of(session, "do_orm_execute")
 
 
 def _read(

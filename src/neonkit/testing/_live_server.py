@@ -30,6 +30,9 @@ class LiveServer:
     url: str
 
 
+LiveServer.__module__ = "neonkit.testing"  # that room imports nothing, so it shows no names
+
+
 @contextmanager
 def serving(app: FastAPI, dsn: Dsn, driver: Driver) -> Iterator[LiveServer]:
     """Serve the app for the block, on a free port of 127.0.0.1, with the database at `dsn`.

@@ -42,3 +42,6 @@ class TripCounter:
                 f"{budget}:\n{trips}",
                 pytrace=False,
             )
+
+
+TripCounter.__module__ = "neonkit.testing"  # that room imports nothing, so it shows no names

@@ -1,5 +1,6 @@
 """The one room that names FastAPI: install on an app, dependencies, problems, middleware."""
 
+from neonkit._public_names import show_public_names
 from neonkit.auth import Principal
 from neonkit.web._answers import CreatedDep, existing
 from neonkit.web._callers import (
@@ -70,3 +71,5 @@ __all__ = [
     "strict_query",
     "wrap_lifespan",
 ]
+
+show_public_names(__name__)

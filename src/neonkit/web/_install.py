@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from neonkit._seams.starlette import lifespan_of, set_lifespan
 from neonkit.db import Database
 from neonkit.errors import ConfigurationError, UnsupportedMediaTypeError
 from neonkit.migrations import find_history
@@ -88,7 +89,7 @@ def install(
 
 def wrap_lifespan(app: FastAPI) -> None:
     """Open the database before the app's own lifespan, and close it after."""
-    inner = app.router.lifespan_context
+    inner = lifespan_of(app.router)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
@@ -97,7 +98,7 @@ def wrap_lifespan(app: FastAPI) -> None:
         async with runtime.run(), inner(app) as state:
             yield state
 
-    app.router.lifespan_context = lifespan
+    set_lifespan(app.router, lifespan)
 
 
 def add_problems(app: FastAPI) -> None:

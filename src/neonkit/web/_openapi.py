@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from neonkit._seams.fastapi import name_operations
 from neonkit.web._problems import INTERNAL, MEDIA_TYPE, Problem
 
 _RAISES = "x-raises"
@@ -78,7 +79,7 @@ def document_problems(app: FastAPI) -> None:
 
 def readable_operation_ids(app: FastAPI) -> None:
     """Name each operation as its function is named, such as `create_post`."""
-    app.router.generate_unique_id_function = _function_name
+    name_operations(app, _function_name)
 
 
 def _function_name(route: APIRoute) -> str:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
+from neonkit._seams.fastapi import path_template_of
 from neonkit.db import Scope, open_scope
 from neonkit.errors import DeadlineError, RequestTimeoutError
 from neonkit.web._caller_checks import told_first
@@ -246,9 +247,7 @@ def problem_table(scope: Connection) -> Mapping[type[Exception], Problem]:
 
 def route_of(scope: Connection) -> str:
     """The template of the route that matched, such as `/posts/{id}`; `-` where none did."""
-    # FastAPI keeps the template of an included route, prefixes and all, in a scope of its own
-    included = scope.get("fastapi", {}).get("effective_route_context")
-    return getattr(included or scope.get("route"), "path_format", None) or "-"
+    return path_template_of(scope) or "-"
 
 
 def _request_id(scope: Connection) -> str:

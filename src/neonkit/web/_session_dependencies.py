@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends
-from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import HTTPConnection
 
-from neonkit.db import Database
+from neonkit.db import AsyncSession, Database
 from neonkit.web._runtime import NotInstalledError, Runtime
 
 

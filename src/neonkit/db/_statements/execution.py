@@ -19,6 +19,7 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import greenlet_spawn
 
+from neonkit._seams.sqlalchemy import ROWS_BY_NAME
 from neonkit.db._conditions import Conditions, Guard
 from neonkit.db._faults.classification import Fault, fault_of
 from neonkit.db._keys.answers import StoredAnswer
@@ -36,9 +37,6 @@ from neonkit.db._units.sessions import AsyncSession
 from neonkit.db._wire.connection import wire_connection_of
 from neonkit.errors import IdempotencyInProgressError
 
-# Rows are found by name, as those of a kept answer are. By column as well, each execution would
-# have to match the columns of its statement to those of the one that was compiled.
-_BY_NAME = {"_result_disable_adapt_to_context": True}
 _MOST_SHAPES = 512
 _VERDICT = "22012"  # division by zero: a keyed statement's own verdict
 _DECIDED_BY_STATEMENT = ("23", "55P03")
@@ -192,7 +190,9 @@ def _execute_alone(
 def _executed(
     connection: Connection, statement: Executable, parameters: Mapping[str, Any]
 ) -> _Done:
-    return _Done.of(connection.execute(statement, parameters, execution_options=_BY_NAME))
+    # by name, as those of a kept answer are found: by column as well, each execution would have to
+    # match the columns of its statement to those of the one that was compiled
+    return _Done.of(connection.execute(statement, parameters, execution_options=ROWS_BY_NAME))
 
 
 async def _settle(route: StatementRoute, unit: StatementUnit, error: DBAPIError) -> Result[Any]:

@@ -40,9 +40,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.elements import _anonymous_label
 from sqlalchemy.types import TypeEngine
 
+from neonkit._seams.sqlalchemy import is_anonymous, values_of, without_values
 from neonkit.db._keys.answers import json_of
 from neonkit.db._keys.keys import DROP_EXPIRED, KEEP, Key
 
@@ -131,7 +131,7 @@ def keyed_statement(
     effect = statement if isinstance(statement, Select) else sourced(statement, bool(conditions))
     columns = list(statement.exported_columns)
     names = tuple(each.key or "" for each in columns)
-    is_nameless = any(isinstance(name, _anonymous_label) for name in names)
+    is_nameless = any(map(is_anonymous, names))
     if effect is None or not names or len(set(names)) < len(names) or is_nameless:
         return None
     types = tuple(each.type for each in columns)
@@ -164,13 +164,11 @@ def sourced(
     holds: ColumnElement[bool] = literal_column(_HOLD, Boolean())
     if not isinstance(statement, Insert):
         return statement.where(holds)
-    values: dict[Any, Any] | None = statement._values  # noqa: SLF001  # what `values()` was given
+    values = values_of(statement)
     if not values:
         return None
-    inserted = statement._clone()  # noqa: SLF001  # as every generative method makes one
-    inserted._values = None  # noqa: SLF001  # of its own copy
     row = select(*values.values()).where(holds)
-    return inserted.from_select(list(values), row)
+    return without_values(statement).from_select(list(values), row)
 
 
 def reads_only(statement: Executable) -> bool:

@@ -1,6 +1,5 @@
 """When a unit of work is one statement, which may go without BEGIN and COMMIT of its own."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -28,10 +27,16 @@ from sqlalchemy.orm import (
 )
 from sqlalchemy.types import TypeEngine
 
+from neonkit._seams.sqlalchemy import (
+    has_listeners,
+    is_orphan,
+    is_tested_sqlalchemy,
+    listeners_of,
+    relations_watching,
+)
 from neonkit.db._wire.connection import wire_connection_of
 from neonkit.db._wire.listeners import heard_by_others
 
-_TESTED = re.compile(r"2\.1\.")
 _KNOWN_TYPES = ("neonkit.", "sqlalchemy.", "sqlmodel.")
 _OURS = {"after_begin": 1, "after_transaction_end": 1}  # those of `_sessions`, on every session
 _SESSION_EVENTS = (
@@ -91,7 +96,7 @@ def why_not_alone(session: Session) -> str | None:
 
 def _why_not_now(session: Session) -> str | None:
     whole = session.get_transaction()
-    if not _TESTED.match(sqlalchemy.__version__):
+    if not is_tested_sqlalchemy():
         return f"SQLAlchemy {sqlalchemy.__version__} was not tested"
     if whole is not None and whole.origin is not SessionTransactionOrigin.AUTOBEGIN:
         return "the transaction was begun by hand"
@@ -102,7 +107,7 @@ def _why_not_now(session: Session) -> str | None:
         wire = wire_connection_of(connection)
         if wire is None or not wire.is_in_the_open:
             return "something was written, locked or set before"
-        if connection._has_events:  # noqa: SLF001  # no public name says it
+        if has_listeners(connection):
             return "somebody listens to the connection"
     return None
 
@@ -194,7 +199,7 @@ def _constraints_around(table: Table) -> Iterator[Constraint]:
 
 def _why_not_related(session: Session, state: InstanceState[Any]) -> str | None:
     mapper, instance = state.mapper, state.obj()
-    if mapper._is_orphan(state):  # noqa: SLF001  # what the flush asks
+    if is_orphan(mapper, state):
         return "it has lost its parent"
     is_deleted = instance in session.deleted
     if instance in session.dirty and any(_has_changed(state, key) for key in _keys_of(mapper)):
@@ -209,9 +214,8 @@ def _why_not_related(session: Session, state: InstanceState[Any]) -> str | None:
 
 def _keys_of(mapper: Mapper[Any]) -> set[str]:
     """The attributes that other rows repeat."""
-    watching = [each.prop for each in mapper._dependency_processors]  # noqa: SLF001  # the flush's
     columns = set(mapper.primary_key)
-    for relation in (*mapper.relationships, *watching):
+    for relation in (*mapper.relationships, *relations_watching(mapper)):
         columns.update(known for known, _ in relation.synchronize_pairs or ())
     table = mapper.local_table
     return {mapper.get_property_by_column(each).key for each in columns if each.table is table}
@@ -259,4 +263,4 @@ def _why_not_heard(session: Session, mapper: Mapper[Any]) -> str | None:
 
 
 def _heard(target: Any, name: str) -> int:  # noqa: ANN401  # session, mapper, manager
-    return len(getattr(target.dispatch, name))
+    return len(listeners_of(target, name))

@@ -12,6 +12,7 @@ from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
 from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelAsyncSession
 from sqlmodel.orm.session import Session as SQLModelSession
 
+from neonkit._seams.sqlalchemy import listeners_of
 from neonkit.db._conditions import Guard
 from neonkit.db._scope import current_scope
 from neonkit.db._units.lone_writes import why_not_alone
@@ -162,7 +163,7 @@ def _is_stock(session: Session, options: Mapping[str, Any]) -> bool:
 
 def _is_last(session: Session) -> bool:
     """Whether our listener of every session is the last to hear of a flush."""
-    return [None, *session.dispatch.before_flush][-1] is _go_alone
+    return [None, *listeners_of(session, "before_flush")][-1] is _go_alone
 
 
 @event.listens_for(Session, "before_flush")

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as stock
 from sqlalchemy.types import TypeEngine
 from sqlmodel.sql.sqltypes import UTCDateTime
 
+from neonkit._seams.asyncpg import UNSENDABLE, leave_jit_alone
 from neonkit.db._scope import current_scope
 from neonkit.db._wire import connector
 from neonkit.db._wire.connection import Reply, UnitOfWorkConnection, forget_text
@@ -21,7 +22,6 @@ from neonkit.dsn import Dsn
 
 _CACHED_STATEMENTS = 100
 _COUNTING = ("SELECT", "UPDATE", "DELETE", "INSERT", "MERGE")
-_UNSENDABLE = "invalid input for query argument"  # asyncpg's own words, before the value
 
 
 def _counted(name: str) -> Callable[..., Awaitable[Any]]:
@@ -100,8 +100,7 @@ class Connector(connector.Connector[_Connection]):
         )
 
     def _keep_off_settings(self, connection: _Connection) -> None:
-        # asyncpg turns jit off to ask about types: on one backend, and on again on another
-        connection._server_caps = connection._server_caps._replace(jit=False)
+        leave_jit_alone(connection)
 
 
 class AdaptedCursor(stock.AsyncAdapt_asyncpg_cursor):
@@ -220,7 +219,7 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
     def _forget_values(self, error: Exception) -> None:
         if isinstance(error, asyncpg.PostgresError):
             vars(error).update(dict.fromkeys(("detail", "context", "query", "internal_query")))
-        if isinstance(error, asyncpg.DataError) and str(error.args[0]).startswith(_UNSENDABLE):
+        if isinstance(error, asyncpg.DataError) and str(error.args[0]).startswith(UNSENDABLE):
             error.args = (str(error.args[0]).partition(":")[0],)
             if isinstance(error.__cause__, UnicodeEncodeError):
                 forget_text(error.__cause__)

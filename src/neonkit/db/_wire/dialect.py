@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine.interfaces import DBAPIConnection, IsolationLevel
 from sqlalchemy.util import await_
 
+from neonkit._seams.sqlalchemy import raise_translated
 from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.connector import Connector, ServerFacts
 from neonkit.db._wire.phases import Sending
@@ -64,7 +65,7 @@ class NeonDialect(PGDialect):
         try:
             connection = await self.connector.connect()
         except Exception as error:  # noqa: BLE001  # re-raised, translated
-            self.adapter._handle_exception_no_connection(self.loaded_dbapi, error)
+            raise_translated(self.adapter, self.loaded_dbapi, error)
         return self.adapter(self.loaded_dbapi, connection, self.connector)
 
     def do_terminate(self, dbapi_connection: Any) -> None:

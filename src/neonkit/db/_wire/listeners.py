@@ -7,6 +7,8 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, event
 
+from neonkit._seams.sqlalchemy import listeners_of
+
 _harmless: WeakKeyDictionary[Engine, Counter[str]] = WeakKeyDictionary()
 _NONE: Counter[str] = Counter()
 
@@ -36,6 +38,4 @@ def unlisten(engine: Engine, name: str, listener: Callable[..., Any]) -> None:
 def heard_by_others(engine: Engine, names: Iterable[str]) -> str | None:
     """The first of these events that anything else listens to, if there is one."""
     harmless = _harmless.get(engine, _NONE)
-    return next(
-        (name for name in names if len(getattr(engine.dispatch, name)) > harmless[name]), None
-    )
+    return next((name for name in names if len(listeners_of(engine, name)) > harmless[name]), None)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import psycopg
-from psycopg import generators, pq, waiting
+from psycopg import pq
 from psycopg.abc import PQGen
 from psycopg.adapt import AdaptersMap
 from psycopg.pq.abc import PGconn, PGresult
@@ -22,6 +22,7 @@ from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql import psycopg as stock
 from sqlalchemy.util.concurrency import in_greenlet
 
+from neonkit._seams.psycopg import execute, replace_fields, send, wait_async
 from neonkit.db._scope import current_scope
 from neonkit.db._wire import connector
 from neonkit.db._wire.connection import Reply, UnitOfWorkConnection, forget_text
@@ -90,7 +91,7 @@ class _Flight(psycopg.AsyncPipeline):
         self._conn.count()
         while self.command_queue:
             self.command_queue.popleft()()
-        yield from generators.send(self.pgconn)
+        yield from send(self.pgconn)
         try:
             yield from self._fetch_gen(flush=False)
         except psycopg.Error as error:
@@ -165,7 +166,7 @@ class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
     ) -> Any:
         """Wait for the server; who is cancelled meanwhile leaves the connection."""
         try:
-            return await waiting.wait_async(gen, self.pgconn.socket, interval, timeout)
+            return await wait_async(gen, self.pgconn.socket, interval, timeout)
         except asyncio.CancelledError:
             self._leave()
             raise
@@ -205,7 +206,7 @@ class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
 
 def _answers(pgconn: PGconn, command: bytes) -> PQGen[list[PGresult]]:
     pgconn.send_query(command)
-    results: list[PGresult] = yield from generators.execute(pgconn)
+    results: list[PGresult] = yield from execute(pgconn)
     return results
 
 
@@ -444,7 +445,7 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_psycopg_connectio
             kept: dict[int, bytes | None] = dict.fromkeys(pq.DiagnosticField)
             kept.update((field, error.pgresult.error_field(field)) for field in _HARMLESS)
             error.args = (error.diag.message_primary,)
-            error._info = kept
+            replace_fields(error, kept)
 
 
 class Dialect(NeonDialect, stock.PGDialectAsync_psycopg):  # pyright: ignore[reportIncompatibleMethodOverride]  # SQLAlchemy has two names for one parameter

@@ -1,0 +1,91 @@
+"""The inside of FastAPI: routes as they are served, their dependencies, and a request's scope."""
+
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+
+from neonkit._seams.record import ATTRIBUTE, LITERAL, Seam
+
+__all__ = [
+    "SEAMS",
+    "Dependant",
+    "RouteContext",
+    "dependant_of",
+    "function_stack_of",
+    "name_operations",
+    "path_template_of",
+    "routes_of",
+]
+
+_FUNCTION_STACK = "fastapi_function_astack"
+
+
+def routes_of(app: FastAPI) -> Iterator[RouteContext]:
+    """Every route that an app serves, those of included routers with their prefixes."""
+    return iter_route_contexts(app.routes)
+
+
+def dependant_of(context: RouteContext) -> Dependant | None:
+    """What a route depends on; `None` of one that FastAPI does not solve, such as a mount."""
+    dependant: Dependant | None = getattr(context, "dependant", None)
+    return dependant
+
+
+def path_template_of(scope: MutableMapping[str, Any]) -> str | None:
+    """The path that matched, as it was declared, such as `/posts/{id}`; `None` where none did."""
+    # an included route's template, prefixes and all, stands in a scope of FastAPI's own
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    template: str | None = getattr(included or scope.get("route"), "path_format", None)
+    return template
+
+
+def function_stack_of(scope: MutableMapping[str, Any]) -> AsyncExitStack | None:
+    """What FastAPI ends after the handler and before the answer; `None` outside of a route."""
+    stack: AsyncExitStack | None = scope.get(_FUNCTION_STACK)
+    return stack
+
+
+def name_operations(app: FastAPI, name: Callable[[APIRoute], str]) -> None:
+    """Say how the operations of routes that are still to come are called in the schema."""
+    app.router.generate_unique_id_function = name
+
+
+_CALLERS = "a stranger learns of faults in the input before the token is looked at"
+
+SEAMS: Final = (
+    Seam("fastapi.routing", "iter_route_contexts", "(routes)", _CALLERS),
+    Seam("fastapi.routing:RouteContext", "path", ATTRIBUTE, "`/docs` has no way to sign in"),
+    Seam("fastapi.routing:RouteContext", "methods", ATTRIBUTE, "the start check names no method"),
+    Seam("fastapi.routing:APIRoute", "matches", "(self, scope)", _CALLERS),
+    Seam("fastapi.routing:APIRoute", "dependant", ATTRIBUTE, _CALLERS),
+    Seam("fastapi.dependencies.models:Dependant", "call", ATTRIBUTE, _CALLERS),
+    Seam("fastapi.dependencies.models:Dependant", "dependencies", ATTRIBUTE, _CALLERS),
+    Seam(
+        "fastapi.routing",
+        "effective_route_context",
+        LITERAL,
+        "log lines and metrics of included routes are labelled without their prefix, or `-`",
+    ),
+    Seam(
+        "fastapi.routing:APIRoute",
+        "path_format",
+        ATTRIBUTE,
+        "log lines and metrics are labelled `-`",
+    ),
+    Seam(
+        "fastapi.routing",
+        _FUNCTION_STACK,
+        LITERAL,
+        "a session costs each request a generator again",
+    ),
+    Seam(
+        "fastapi.routing:APIRouter",
+        "generate_unique_id_function",
+        ATTRIBUTE,
+        "generated clients call `create_post` by FastAPI's long name",
+    ),
+)

@@ -1,0 +1,296 @@
+"""The inside of SQLAlchemy: cache keys, events, mappers, and the adapters of its async drivers."""
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, NoReturn
+
+import sqlalchemy
+from sqlalchemy import BindParameter, Connection, Insert
+from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
+from sqlalchemy.orm import InstanceState, Mapper, RelationshipProperty
+from sqlalchemy.orm.strategies import _LazyLoader as LazyLoader
+from sqlalchemy.sql._util_cy import anon_map
+from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
+from sqlalchemy.sql.elements import ClauseElement, _anonymous_label
+
+from neonkit._seams.record import ATTRIBUTE, LITERAL, Seam
+
+__all__ = [
+    "ROWS_BY_NAME",
+    "SEAMS",
+    "LazyLoader",
+    "Structure",
+    "has_listeners",
+    "is_anonymous",
+    "is_orphan",
+    "is_tested_sqlalchemy",
+    "listeners_of",
+    "raise_translated",
+    "relations_watching",
+    "remember_on",
+    "structure_of",
+    "values_of",
+    "without_values",
+]
+
+_TESTED = "2.1."
+
+ROWS_BY_NAME: Final = {"_result_disable_adapt_to_context": True}
+"""Execution option of statements whose rows are found by name, never by column."""
+
+
+def is_tested_sqlalchemy() -> bool:
+    """Whether the installed SQLAlchemy is of a release on which its inside was looked at.
+
+    Where it is not, nothing may rest on a guess that could serve somebody else's values or commit
+    half of a unit of work.
+    """
+    return sqlalchemy.__version__.startswith(_TESTED)
+
+
+class Structure(NamedTuple):
+    """What is left of statements and expressions without their values.
+
+    Attributes:
+        key: the same for all that differ in their values alone.
+        parameters: the ones of this time, in an order that the key fixes.
+        given: values that `params()` put into a statement, by name.
+    """
+
+    key: tuple[Hashable, ...]
+    parameters: list[BindParameter[Any]]
+    given: Mapping[str, Any]
+
+
+def structure_of(elements: Iterable[HasCacheKey]) -> Structure | None:
+    """Tell the structure of statements and expressions, taken together, from their values.
+
+    `None` where SQLAlchemy cannot name it, or is of a release that was not tested.
+    """
+    if not is_tested_sqlalchemy():
+        return None
+    anonymous = anon_map()
+    parameters: list[BindParameter[Any]] = []
+    key = tuple((type(each), each._gen_cache_key(anonymous, parameters)) for each in elements)
+    if NO_CACHE in anonymous:
+        return None
+    given: Any = anonymous.get(CacheConst.PARAMS)
+    return Structure(key, parameters, given or {})
+
+
+def remember_on(element: ClauseElement, name: str, value: object) -> None:
+    """Keep a value on an expression; what is derived from it leaves the value behind."""
+    element._set_memoized_attribute(name, value)
+
+
+def is_anonymous(name: str) -> bool:
+    """Whether SQLAlchemy made this name up, so that it is another one in each statement."""
+    return isinstance(name, _anonymous_label)
+
+
+def values_of(statement: Insert) -> Mapping[Any, Any] | None:
+    """The set of values that an INSERT was given; `None` where it was given none, or several."""
+    values: Mapping[Any, Any] | None = statement._values
+    return values
+
+
+def without_values(statement: Insert) -> Insert:
+    """A copy of an INSERT that has no values, and takes rows of a SELECT instead."""
+    copy = statement._clone()
+    copy._values = None
+    return copy
+
+
+def listeners_of(target: object, name: str) -> Collection[Callable[..., Any]]:
+    """Whoever listens to an event of an engine, dialect, session, mapper or class, in order."""
+    listeners: Collection[Callable[..., Any]] = getattr(target.dispatch, name)  # type: ignore[attr-defined]  # whatever has events
+    return listeners
+
+
+def has_listeners(connection: Connection) -> bool:
+    """Whether anybody listens to this one connection, beside who listens to its engine."""
+    return connection._has_events
+
+
+def is_orphan(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
+    """Whether a flush would delete an object, or leave it out, because it lost its parent."""
+    return mapper._is_orphan(state)
+
+
+def relations_watching(mapper: Mapper[Any]) -> Iterator[RelationshipProperty[Any]]:
+    """The relations of other mappers that follow a change of this one's key."""
+    for processor in mapper._dependency_processors:
+        yield processor.prop
+
+
+def raise_translated(
+    adapter: type[AsyncAdapt_dbapi_connection], dbapi: object, error: Exception
+) -> NoReturn:
+    """Raise what a driver raised while it connected, as the class that SQLAlchemy knows."""
+    adapter._handle_exception_no_connection(dbapi, error)
+
+
+_VALUES = "a statement is answered with the values of another one, maybe another caller's"
+_ONE_TRIP = "a write that is alone takes three round trips, or commits half of a unit of work"
+_BOUNDS = "statements on {} go without deadline and count, and BEGIN goes out before each of them"
+_BOUNDS_ASYNCPG, _BOUNDS_PSYCOPG = _BOUNDS.format("asyncpg"), _BOUNDS.format("psycopg")
+_EMPTY_ASYNCPG = "results of asyncpg's have no columns, no rows, or errors of another class"
+_UNTRANSLATED = "errors of the driver are not classified: a duplicate is answered 500 and not 409"
+_START = "the first request of a process pays more round trips for what is known already"
+_GUARD = "an INSERT under a condition fails, or a duplicate is told to who may not write"
+_LAZY = "a relation that was not loaded sends a query by surprise"
+
+_CURSOR = "sqlalchemy.connectors.asyncio:AsyncAdapt_dbapi_cursor"
+_CONNECTION = "sqlalchemy.connectors.asyncio:AsyncAdapt_dbapi_connection"
+_ASYNCPG = "sqlalchemy.dialects.postgresql.asyncpg"
+_PSYCOPG = "sqlalchemy.dialects.postgresql.psycopg"
+_POSTGRESQL = "sqlalchemy.dialects.postgresql.base:PGDialect"
+_LOADER = "sqlalchemy.orm.strategies:_LazyLoader"
+
+SEAMS: Final = (
+    # what is read or called
+    Seam("sqlalchemy", "__version__", ATTRIBUTE, "nothing is shared, and nothing goes alone"),
+    Seam("sqlalchemy.sql._util_cy", "anon_map", ATTRIBUTE, _VALUES),
+    Seam("sqlalchemy.sql.cache_key", "NO_CACHE", ATTRIBUTE, _VALUES),
+    Seam("sqlalchemy.sql.cache_key:CacheConst", "PARAMS", ATTRIBUTE, _VALUES),
+    Seam(
+        "sqlalchemy.sql.cache_key:HasCacheKey",
+        "_gen_cache_key",
+        "(self, am, bindparams)",
+        _VALUES,
+    ),
+    Seam("sqlalchemy:BindParameter", "callable", ATTRIBUTE, _VALUES),
+    Seam("sqlalchemy:BindParameter", "effective_value", ATTRIBUTE, _VALUES),
+    Seam("sqlalchemy:BindParameter", "required", ATTRIBUTE, _VALUES),
+    Seam(
+        "sqlalchemy.sql.elements:ClauseElement",
+        "_set_memoized_attribute",
+        "(self, key, value)",
+        "a statement is taken apart anew at each execution, or a copy of it answers for the first",
+    ),
+    Seam(
+        "sqlalchemy.sql.elements",
+        "_anonymous_label",
+        ATTRIBUTE,
+        "an unnamed column under a key is kept by a name that no replay finds",
+    ),
+    Seam(
+        "sqlalchemy.engine.cursor",
+        "_result_disable_adapt_to_context",
+        LITERAL,
+        "each execution matches its columns anew: slower, never wrong",
+    ),
+    Seam("sqlalchemy:Insert", "_values", ATTRIBUTE, _GUARD),
+    Seam("sqlalchemy:Insert", "_clone", "(self, **kw)", _GUARD),
+    Seam("sqlalchemy:Connection", "_has_events", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy:Engine", "dispatch", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy:Dialect", "dispatch", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy.orm:Session", "dispatch", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy.orm:Mapper", "dispatch", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy.orm:ClassManager", "dispatch", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy.orm:Mapper", "_is_orphan", "(self, state)", _ONE_TRIP),
+    Seam("sqlalchemy.orm:Mapper", "_dependency_processors", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy.orm.dependency:_DetectKeySwitch", "prop", ATTRIBUTE, _ONE_TRIP),
+    # lazy loads
+    Seam(_LOADER, "_invoke_raise_load", "(self, state, passive, lazy)", _LAZY),
+    Seam(_LOADER, "_raise_on_sql", ATTRIBUTE, _LAZY),
+    Seam(_LOADER, "__init__", "(self, parent, strategy_key)", "table classes cannot be declared"),
+    # the adapters of both drivers
+    Seam(_CONNECTION, "_handle_exception", "(self, error)", _UNTRANSLATED),
+    Seam(_CONNECTION, "_handle_exception_no_connection", "(cls, dbapi, error)", _UNTRANSLATED),
+    Seam(_CONNECTION, "_execute_mutex", ATTRIBUTE, "two at once on one session poison it"),
+    # asyncpg's
+    Seam(
+        f"{_ASYNCPG}:AsyncAdapt_asyncpg_cursor",
+        "_prepare_and_execute",
+        "async (self, operation, parameters)",
+        _BOUNDS_ASYNCPG,
+    ),
+    Seam(
+        f"{_ASYNCPG}:AsyncAdapt_asyncpg_cursor",
+        "_executemany",
+        "async (self, operation, seq_of_parameters)",
+        _BOUNDS_ASYNCPG,
+    ),
+    Seam(
+        f"{_ASYNCPG}:AsyncAdapt_asyncpg_connection",
+        "__init__",
+        "(self, dbapi, connection, prepared_statement_cache_size, prepared_statement_name_func)",
+        "nothing can connect with asyncpg",
+    ),
+    Seam(
+        f"{_ASYNCPG}:AsyncAdapt_asyncpg_connection",
+        "_cursor_cls",
+        ATTRIBUTE,
+        _BOUNDS_ASYNCPG,
+    ),
+    Seam(
+        f"{_ASYNCPG}:AsyncAdapt_asyncpg_connection",
+        "_ss_cursor_cls",
+        ATTRIBUTE,
+        "stream() goes without a deadline",
+    ),
+    Seam(
+        f"{_ASYNCPG}:AsyncAdapt_asyncpg_connection",
+        "_prepare",
+        "async (self, operation, invalidate_timestamp)",
+        "a write that was lost on its way is answered as if it had not happened",
+    ),
+    Seam(
+        f"{_ASYNCPG}:AsyncAdapt_asyncpg_connection",
+        "_check_type_cache_invalidation",
+        "async (self, invalidate_timestamp)",
+        "a batch meets types of before a change of its tables",
+    ),
+    Seam(f"{_ASYNCPG}:AsyncAdapt_asyncpg_connection", "_connection", ATTRIBUTE, _BOUNDS_ASYNCPG),
+    *(
+        Seam(f"{_ASYNCPG}:AsyncAdapt_asyncpg_cursor", name, ATTRIBUTE, _EMPTY_ASYNCPG)
+        for name in (
+            "_description",
+            "_handle_exception",
+            "_invalidate_schema_cache_asof",
+            "_rowcount",
+        )
+    ),
+    # psycopg's
+    Seam(_CURSOR, "_aenter_cursor", "(self, cursor)", "each statement on psycopg switches tasks"),
+    Seam(_CURSOR, "_cursor", ATTRIBUTE, _BOUNDS_PSYCOPG),
+    Seam(_CURSOR, "_make_new_cursor", "(self, connection)", "each statement makes two cursors"),
+    Seam(_CURSOR, "_rows", ATTRIBUTE, "results of psycopg's are empty"),
+    Seam(
+        f"{_PSYCOPG}:AsyncAdapt_psycopg_cursor",
+        "_execute_async",
+        "async (self, operation, parameters)",
+        _BOUNDS_PSYCOPG,
+    ),
+    Seam(
+        f"{_PSYCOPG}:AsyncAdapt_psycopg_cursor",
+        "_executemany_async",
+        "async (self, operation, seq_of_parameters)",
+        _BOUNDS_PSYCOPG,
+    ),
+    Seam(
+        f"{_PSYCOPG}:AsyncAdapt_psycopg_ss_cursor",
+        "_execute_async",
+        "async (self, operation, parameters)",
+        "stream() goes without a deadline",
+    ),
+    Seam(
+        f"{_PSYCOPG}:PGDialect_psycopg",
+        "_psycopg_adapters_map",
+        ATTRIBUTE,
+        "types that SQLAlchemy registers with psycopg (JSON, ranges) come back as text",
+    ),
+    # dialect and pool
+    Seam(_POSTGRESQL, "_get_server_version_info", "(self, connection)", _START),
+    Seam(_POSTGRESQL, "_get_default_schema_name", "(self, connection)", _START),
+    Seam(_POSTGRESQL, "_set_backslash_escapes", "(self, connection)", _START),
+    Seam(_POSTGRESQL, "_backslash_escapes", ATTRIBUTE, "text with a backslash is quoted wrongly"),
+    Seam(
+        "sqlalchemy.pool:QueuePool",
+        "_do_get",
+        "(self)",
+        "any number of requests waits for a connection, and a busy database is not told from one "
+        "that is away",
+    ),
+    Seam("sqlalchemy.pool:Pool", "_dialect", ATTRIBUTE, "no pool can be made"),
+)
