@@ -9,6 +9,7 @@ from neonkit.web._callers import (
     TokenPolicyDep,
     require_role,
 )
+from neonkit.web._drain_switch import draining
 from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
     add_boot_step,
@@ -24,8 +25,7 @@ from neonkit.web._install import (
 from neonkit.web._openapi import raises
 from neonkit.web._page_parameter import PageDep
 from neonkit.web._query_strings import strict_query
-from neonkit.web._request_middleware import draining
-from neonkit.web._runtime import NotInstalledError, Runtime
+from neonkit.web._runtime import NotInstalledError, NotRunningError, Runtime
 from neonkit.web._session_dependencies import (
     DatabaseDep,
     ReadSessionDep,
@@ -34,6 +34,7 @@ from neonkit.web._session_dependencies import (
     get_read_session,
     get_session,
 )
+from neonkit.web._time_limit import timeout
 
 __all__ = [
     "ActingPrincipal",
@@ -42,6 +43,7 @@ __all__ = [
     "DatabaseDep",
     "IdempotencyKey",
     "NotInstalledError",
+    "NotRunningError",
     "OptionalIdempotencyKey",
     "PageDep",
     "Principal",
@@ -65,5 +67,6 @@ __all__ = [
     "raises",
     "require_role",
     "strict_query",
+    "timeout",
     "wrap_lifespan",
 ]

@@ -18,8 +18,8 @@ from neonkit.errors import (
     ProblemError,
 )
 from neonkit.web._bearer_token import BearerScheme, bearer_token
-from neonkit.web._runtime import FindPrincipal
-from neonkit.web._session_dependencies import DatabaseDep, runtime_of
+from neonkit.web._runtime import FindPrincipal, Runtime
+from neonkit.web._session_dependencies import DatabaseDep
 
 Answer = TypeVar("Answer")
 
@@ -129,7 +129,7 @@ def _as_kept(role: str, kind: TypeEngine[Any]) -> object:
 
 async def get_token_policy(connection: HTTPConnection) -> TokenPolicy:
     """How this app's access tokens are made and read."""
-    return runtime_of(connection).tokens
+    return Runtime.of(connection).tokens
 
 
 TokenPolicyDep = Annotated[TokenPolicy, Depends(get_token_policy)]
@@ -145,7 +145,7 @@ class _CallerScheme(BearerScheme):
             UnauthorizedError: there is no bearer token (401).
             InvalidTokenError: it does not hold (401).
         """
-        runtime = runtime_of(connection)
+        runtime = Runtime.of(connection)
         read = read_access_token(runtime.tokens, bearer_token(connection))
         if runtime.principal is None:
             raise no_principal("this route")

@@ -6,8 +6,8 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from neonkit.web._request_middleware import draining
-from neonkit.web._session_dependencies import runtime_of
+from neonkit.web._drain_switch import draining
+from neonkit.web._runtime import Runtime
 
 
 class Live(BaseModel):
@@ -48,7 +48,7 @@ async def live() -> Live:
 @router.get("/ready", responses={503: {"model": Ready}})
 async def ready(request: Request, response: Response) -> Ready:
     """Whether traffic should come here: the database can be used, and no shutdown has begun."""
-    readiness = runtime_of(request).readiness
+    readiness = Runtime.of(request).serving.readiness
     is_usable = readiness is not None and await readiness.is_ready()
     is_ready = is_usable and not draining.has_begun
     response.status_code = 200 if is_ready else 503
@@ -61,6 +61,6 @@ async def ready(request: Request, response: Response) -> Ready:
 @router.get("/startup", responses={503: {"model": Started}})
 async def startup(request: Request, response: Response) -> Started:
     """Whether the first connection was made and the schema is in place."""
-    has_started = runtime_of(request).has_started
+    has_started = Runtime.of(request).serving.has_started
     response.status_code = 200 if has_started else 503
     return Started(status="started" if has_started else "starting")

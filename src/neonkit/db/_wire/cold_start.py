@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -27,9 +28,8 @@ async def connect_through_cold_start(
     Raises:
         Exception: the last attempt's own, unchanged.
     """
-    scope = current_scope()
-    if scope.deadline is None:
-        scope = Scope(asyncio.get_running_loop().time() + timeouts.request)
+    deadline = current_scope().deadline  # read once: a request's ends when its response begins
+    scope = Scope(time.monotonic() + timeouts.request if deadline is None else deadline)
     pause = _FIRST_PAUSE
     while True:
         try:

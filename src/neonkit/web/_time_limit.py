@@ -1,0 +1,106 @@
+"""The time limit of a request: until its response begins."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope as ConnectionScope
+
+from neonkit.db import Scope
+from neonkit.errors import DeadlineError
+from neonkit.web._route_names import method_of, route_of
+
+_IN_SCOPE = "neonkit.time_limit"
+_DATABASE_MARGIN = 0.25  # seconds by which the database's deadline comes before the request's
+
+
+class TimeLimit:
+    """The time that a request has until its response begins; none from there on.
+
+    A stream, and whatever else goes on after the response began, has the database for as long as
+    it likes: each statement still has its own bound.
+
+    Args:
+        seconds: how much it is.
+        spent: the database's scope, whose deadline comes a little earlier.
+        connection: the ASGI scope of the request.
+    """
+
+    def __init__(self, seconds: float, spent: Scope, connection: ConnectionScope) -> None:
+        self.timer = asyncio.timeout(None)
+        self._began = time.monotonic()
+        self._spent = spent
+        self._connection = connection
+        self._source = "REQUEST_TIMEOUT"
+        self._seconds: float | None = seconds
+        connection[_IN_SCOPE] = self
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether nothing of it is left, for the database at least."""
+        return self._spent.remaining() == 0.0
+
+    def start(self) -> None:
+        """Let it run, once `timer` was entered."""
+        self._set(self._seconds)
+
+    def change(self, seconds: float | None) -> None:
+        """Give the request another time, counted from its beginning; `None` for no limit."""
+        self._source = "the route's own `timeout`"
+        self._set(seconds)
+
+    def end(self) -> None:
+        """Let what follows take its time: the response has begun."""
+        self._set(None)
+
+    def _set(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        if self.timer.expired():
+            return
+        if seconds is None:
+            self._spent.deadline = None
+            self.timer.reschedule(None)
+        else:
+            left = self._began + seconds - time.monotonic()
+            margin = min(_DATABASE_MARGIN, seconds / 2)
+            self._spent.deadline = self._began + seconds - margin
+            self.timer.reschedule(asyncio.get_running_loop().time() + left)
+
+    def error(self) -> DeadlineError:
+        """The error that ends the request: which setting, and of which route."""
+        scope = self._connection
+        return DeadlineError(
+            f"{method_of(scope)} {route_of(scope)} took longer than the {self._seconds:g} s that "
+            f"{self._source} gives it, and was stopped; what it had not committed is undone."
+        )
+
+
+def time_limit_of(scope: ConnectionScope) -> TimeLimit | None:
+    """The time limit of a request; a WebSocket has none."""
+    limit: TimeLimit | None = scope.get(_IN_SCOPE)
+    return limit
+
+
+def timeout(seconds: float | None) -> Callable[[HTTPConnection], Awaitable[None]]:
+    """Make a dependency that gives a route another time than REQUEST_TIMEOUT.
+
+    `@app.get("/report", dependencies=[Depends(timeout(60))])`. It counts from the beginning of
+    the request until the response begins; the body has to come within REQUEST_TIMEOUT all the
+    same, because it is read before. Each statement keeps its own bound, STATEMENT_TIMEOUT.
+
+    Args:
+        seconds: above 0; `None` for no limit.
+
+    Raises:
+        ValueError: it is not above 0.
+    """
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"timeout({seconds!r}): give seconds above 0, or None for no limit")
+
+    async def give_time(connection: HTTPConnection) -> None:
+        limit = time_limit_of(connection.scope)
+        if limit is not None:
+            limit.change(seconds)
+
+    return give_time
