@@ -1,10 +1,10 @@
-"""`install(app)`: everything on any FastAPI app, in a few public calls."""
+"""Installation: everything on any FastAPI app, in a few public calls."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from fastapi import FastAPI
 from fastapi.exception_handlers import (
@@ -33,6 +33,19 @@ from neonkit.web._problems import decided_problem
 from neonkit.web._request_middleware import RequestMiddleware
 from neonkit.web._runtime import BootStep, FindPrincipal, NameCaller, Runtime
 from neonkit.web._security_headers import SecurityHeaders
+from neonkit.web._shadowed_routes import name_shadowed_routes
+
+Piece: TypeAlias = Literal[
+    "docs",
+    "health",
+    "metrics",
+    "operation-ids",
+    "problems",
+    "security-headers",
+    "strict-bodies",
+    "timing-headers",
+]
+"""A piece of `install` that an app can do without."""
 
 _FASTAPIS_HANDLERS: dict[type[Exception], Any] = {
     HTTPException: http_exception_handler,
@@ -49,7 +62,7 @@ _READABLE_HEADERS = (
 )
 
 
-def install(
+def install(  # noqa: PLR0913  # a word for each thing that an app may want otherwise
     app: FastAPI,
     settings: Settings | None = None,
     *,
@@ -57,6 +70,7 @@ def install(
     principal: FindPrincipal | None = None,
     caller: NameCaller | None = None,
     migrations: Path | None = None,
+    without: Collection[Piece] = (),
 ) -> None:
     """Put the toolkit on an app: database, problems, middleware, health and docs.
 
@@ -72,12 +86,15 @@ def install(
             default the client's address.
         migrations: the folder of the app's revisions; by default `migrations` beside the module
             that calls this.
+        without: the pieces that the app does without, such as `{"docs", "health"}`.
 
     Raises:
-        ConfigurationError: the settings are wrong, or the app has neonkit already.
+        ConfigurationError: the settings are wrong, the app has neonkit already, or there is no
+            such piece to leave out.
     """
     if getattr(app.state, "neonkit", None) is not None:
         raise ConfigurationError("neonkit is installed on this app already: call install once")
+    _refuse_unknown(without)
     settings = settings or Settings()
     file = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # as `warnings` finds the line
     history = find_history(migrations or Path(file).parent / "migrations", Path.cwd())
@@ -85,11 +102,32 @@ def install(
         settings, database, history=history, principal=principal, caller=caller
     )
     wrap_lifespan(app)
-    add_problems(app)
-    add_middleware(app, settings)
-    add_health(app)
-    add_metrics(app)
-    add_docs(app, settings)
+    if "problems" not in without:
+        add_problems(app)
+    if "operation-ids" not in without:
+        readable_operation_ids(app)
+    add_middleware(
+        app,
+        settings,
+        security_headers="security-headers" not in without,
+        timing_headers="timing-headers" not in without,
+        strict_bodies="strict-bodies" not in without,
+    )
+    if "health" not in without:
+        add_health(app)
+    if "metrics" not in without:
+        add_metrics(app)
+    if "docs" not in without:
+        add_docs(app, settings)
+
+
+def _refuse_unknown(without: Collection[str]) -> None:
+    pieces = get_args(Piece)
+    if isinstance(without, str) or not set(without) <= set(pieces):
+        raise ConfigurationError(
+            f"install(without={without!r}): give a set of the pieces to leave out, of which there "
+            f"are {', '.join(pieces)}"
+        )
 
 
 def wrap_lifespan(app: FastAPI) -> None:
@@ -99,6 +137,7 @@ def wrap_lifespan(app: FastAPI) -> None:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
         check_principal(app)
+        name_shadowed_routes(app)
         async with Runtime.of(app).run(), inner(app) as state:
             yield state
 
@@ -111,7 +150,6 @@ def add_problems(app: FastAPI) -> None:
         if app.exception_handlers.get(kind) is fastapis:
             app.add_exception_handler(kind, answer_refusal)
     document(app)
-    readable_operation_ids(app)
 
 
 def add_middleware(
@@ -119,6 +157,7 @@ def add_middleware(
     settings: Settings,
     *,
     security_headers: bool = True,
+    timing_headers: bool = True,
     strict_bodies: bool = True,
 ) -> None:
     """Add the request's id, time limit, measure and headers, CORS, the last resort, and bodies.
@@ -127,13 +166,21 @@ def add_middleware(
         app: an app with neonkit.
         settings: the environment's.
         security_headers: `False` sends none of them.
+        timing_headers: `False` sends neither `X-Process-Time` nor `Server-Timing`.
         strict_bodies: `False` leaves bodies to FastAPI: of any length, compressed, of any JSON.
     """
     if strict_bodies:
         app.add_middleware(BodyMiddleware, most_bytes=settings.max_body_bytes)
     app.add_middleware(ProblemMiddleware)
     security = SecurityHeaders(is_sent=security_headers, has_hsts=settings.is_production)
-    outer = [Middleware(RequestMiddleware, timeout=settings.request_timeout, security=security)]
+    outer = [
+        Middleware(
+            RequestMiddleware,
+            timeout=settings.request_timeout,
+            security=security,
+            is_timed=timing_headers,
+        )
+    ]
     if settings.cors_origins:
         outer.append(
             Middleware(

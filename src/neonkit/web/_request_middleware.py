@@ -40,12 +40,16 @@ class RequestMiddleware:
         app: what it wraps.
         timeout: seconds until the response must have begun.
         security: headers that say how browsers are to treat it.
+        is_timed: whether the response tells what it took.
     """
 
-    def __init__(self, app: ASGIApp, *, timeout: float, security: SecurityHeaders) -> None:
+    def __init__(
+        self, app: ASGIApp, *, timeout: float, security: SecurityHeaders, is_timed: bool
+    ) -> None:
         self.app = app
         self.timeout = timeout
         self.security = security
+        self.is_timed = is_timed
 
     async def __call__(self, scope: ConnectionScope, receive: Receive, send: Send) -> None:
         """Run one request."""
@@ -54,7 +58,7 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         with open_scope() as spent:
-            request = Request(scope, receive, send, self.security, spent)
+            request = Request(scope, receive, send, self, spent)
             spent.label = partial(Request.route, request)
             try:
                 await (self._answer(request) if is_http else self._converse(request))
@@ -105,7 +109,7 @@ class Request:
         scope: ConnectionScope,
         receive: Receive,
         send: Send,
-        security: SecurityHeaders,
+        middleware: RequestMiddleware,
         spent: Scope,
     ) -> None:
         self.scope = scope
@@ -117,7 +121,8 @@ class Request:
         self.id = _request_id(scope)
         self._receive = receive
         self._send = send
-        self._security = security
+        self._security = middleware.security
+        self._is_timed = middleware.is_timed
         self._root_path = scope.get("root_path")
         self._started = time.perf_counter()
         self._seconds: float | None = None
@@ -161,15 +166,13 @@ class Request:
 
     def _with_ours(self, headers: Iterable[Header], seconds: float) -> list[Header]:
         """The response's headers, and ours: a list is cheaper to add to than Starlette's view."""
-        ours = [
-            (b"x-request-id", self.id.encode()),
-            (b"x-process-time", b"%.3fs" % seconds),
-            (
-                b"server-timing",
-                b'app;dur=%.1f, db;dur=%.1f, trips;desc="%d"'
-                % (seconds * 1000, self.spent.seconds * 1000, self.spent.trips),
-            ),
-        ]
+        ours = [(b"x-request-id", self.id.encode())]
+        if self._is_timed:
+            spent = (seconds * 1000, self.spent.seconds * 1000, self.spent.trips)
+            ours += (
+                (b"x-process-time", b"%.3fs" % seconds),
+                (b"server-timing", b'app;dur=%.1f, db;dur=%.1f, trips;desc="%d"' % spent),
+            )
         if self.scope["state"].get(REPLAYED):
             ours.append((b"idempotent-replayed", b"true"))
         if draining.has_begun:
