@@ -9,11 +9,15 @@ from starlette.types import Scope
 
 from neonkit.web._pointers import pointer_to
 from neonkit.web._route_names import method_of, route_of
+from neonkit.web._web_socket_ends import is_denied
 
 _log = logging.getLogger("neonkit.errors")
 _REPORTED = "_neonkit_is_reported"
 _ANSWERED = "_neonkit_is_answered"
 _MOST_TOLD = 10
+_NO_HANDSHAKE = (
+    "ASGI callable returned without completing handshake."  # uvicorn's, of a refusal too
+)
 
 
 def report_defect(scope: Scope, error: Exception) -> None:
@@ -59,6 +63,8 @@ class ReportedOnce(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep a record, unless it tells of an error that was reported."""
+        if record.msg == _NO_HANDSHAKE and is_denied.get():
+            return False
         error = record.exc_info[1] if record.exc_info else None
         return error is None or not is_reported(error)
 

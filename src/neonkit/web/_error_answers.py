@@ -6,11 +6,11 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from neonkit.db import problem_error_of
-from neonkit.errors import DeadlineError, UnsupportedMediaTypeError
+from neonkit.errors import ProblemError, UnsupportedMediaTypeError
 from neonkit.web._caller_checks import told_first
 from neonkit.web._defects import mark_answered, report_defect
 from neonkit.web._problems import respond
-from neonkit.web._request_middleware import followed
+from neonkit.web._request_middleware import request_in
 from neonkit.web._runtime import Runtime
 from neonkit.web._time_limit import time_limit_of
 
@@ -31,8 +31,8 @@ def _late(scope: Scope, error: Exception) -> Exception:
     limit = time_limit_of(scope)
     if limit is None or not limit.has_passed:
         return error
-    known = problem_error_of(error)
-    return limit.error() if isinstance(known or error, DeadlineError) else error
+    known = error if isinstance(error, ProblemError) else problem_error_of(error)
+    return error if known is None else limit.name_itself(known)
 
 
 async def answer_refusal(request: Request, error: Exception) -> Response:
@@ -54,10 +54,12 @@ async def answer_defect(request: Request, error: Exception) -> Response:
     The server closes the connection of an app that raised, so the client is told.
     """
     response, is_expected = answer_to(request.scope, error)
-    if is_expected:  # a middleware of the app's raised an error of the table
+    on_its_way = request_in(request.scope)
+    is_sent = on_its_way is not None and on_its_way.status is not None
+    if is_expected and not is_sent:  # a middleware of the app's raised an error of the table
         mark_answered(error)
-    else:
-        report_defect(followed(request.scope), error)  # before the client can ask for the line
+    else:  # logged before the client can ask for the line
+        report_defect(on_its_way.scope if on_its_way else request.scope, error)
         response.headers["Connection"] = "close"
     return response
 

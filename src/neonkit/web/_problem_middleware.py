@@ -5,7 +5,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from neonkit.web._defects import report_defect
 from neonkit.web._error_answers import answer_to
-from neonkit.web._request_middleware import follow
+from neonkit.web._request_middleware import request_in
 from neonkit.web._web_socket_ends import WebSocketEnd, is_refusal
 
 
@@ -21,11 +21,12 @@ class ProblemMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
+        request = request_in(scope)
+        if request is not None:
+            request.scope = scope
         if scope["type"] == "http":
-            follow(scope)
             await self._answer(scope, receive, send)
         elif scope["type"] == "websocket":
-            follow(scope)
             await self._converse(scope, receive, send)
         else:
             await self.app(scope, receive, send)

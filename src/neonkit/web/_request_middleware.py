@@ -90,6 +90,7 @@ class RequestMiddleware:
             await self.app(request.scope, socket.receive, socket.send)
         except Exception as error:
             response, is_expected = respond(error, request.runtime.problems, request.id)
+            report_defect(request.scope, error)  # before the client can ask for the line
             await socket.end(response)
             if not is_expected:
                 raise
@@ -196,17 +197,10 @@ class Request:
         log_access(self.scope, self.id, self.status, seconds, self.spent)
 
 
-def follow(scope: ConnectionScope) -> None:
-    """Tell the request that the app goes on with this scope, which may be a copy of its own."""
+def request_in(scope: ConnectionScope) -> Request | None:
+    """The request that a scope belongs to; `None` where the middleware was left out."""
     request: Request | None = scope.get(_IN_SCOPE)
-    if request is not None:
-        request.scope = scope
-
-
-def followed(scope: ConnectionScope) -> ConnectionScope:
-    """The scope that the app went on with: the one that knows the route."""
-    request: Request | None = scope.get(_IN_SCOPE)
-    return scope if request is None else request.scope
+    return request
 
 
 def _request_id(scope: ConnectionScope) -> str:

@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope as ConnectionScope
 
 from neonkit.db import Scope
-from neonkit.errors import DeadlineError
+from neonkit.errors import DatabaseUnavailableError, DeadlineError, ProblemError
 from neonkit.web._route_names import method_of, route_of
 
 _IN_SCOPE = "neonkit.time_limit"
@@ -69,10 +69,26 @@ class TimeLimit:
 
     def error(self) -> DeadlineError:
         """The error that ends the request: which setting, and of which route."""
-        scope = self._connection
         return DeadlineError(
+            f"{self._said()}, and was stopped; what it had not committed is undone."
+        )
+
+    def name_itself(self, error: ProblemError) -> ProblemError:
+        """Say in an error that the limit caused that it did, and whose it is."""
+        if isinstance(error, DeadlineError):
+            return self.error()
+        if isinstance(error, DatabaseUnavailableError):
+            return DatabaseUnavailableError(
+                f"{self._said()}, and the database had not answered; nothing was changed. "
+                "Try again shortly."
+            )
+        return error
+
+    def _said(self) -> str:
+        scope = self._connection
+        return (
             f"{method_of(scope)} {route_of(scope)} took longer than the {self._seconds:g} s that "
-            f"{self._source} gives it, and was stopped; what it had not committed is undone."
+            f"{self._source} gives it"
         )
 
 

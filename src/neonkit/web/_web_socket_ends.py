@@ -1,5 +1,6 @@
 """Ends of WebSockets: a refused handshake before the app accepted, a close code after."""
 
+from contextvars import ContextVar
 from http import HTTPStatus
 
 from starlette.responses import Response
@@ -9,6 +10,9 @@ _REFUSED = (1008, "The caller may not do this.")  # RFC 6455 section 7.4.1: poli
 _FAILED = (1011, "Something went wrong on our side.")
 _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _DENIAL = "websocket.http.response"  # the ASGI extension that lets a handshake be refused in words
+
+is_denied: ContextVar[bool] = ContextVar("neonkit.is_denied", default=False)
+"""Whether the handshake of this task's connection was refused in words."""
 
 
 class WebSocketEnd:
@@ -47,6 +51,7 @@ class WebSocketEnd:
         if self._is_over:
             return
         if not self._is_accepted and _DENIAL in self._scope.get("extensions", {}):
+            is_denied.set(True)
             await response(self._scope, self.receive, self.send)
             return
         code, reason = _REFUSED if is_refusal(response) else _FAILED
