@@ -66,6 +66,7 @@ async def _check(
     client: AsyncClient, caplog: pytest.LogCaptureFixture, path: str, told: str
 ) -> None:
     route = path.rpartition("/")[0] + "/{kind}"
+    accesses, errors = list[logging.LogRecord](), list[logging.LogRecord]()
     with caplog.at_level(logging.INFO):
         await _ask(client, path)
         for _ in range(50):  # over TCP the client is answered before the task has failed
@@ -151,7 +152,7 @@ async def test_the_error_goes_on_to_what_wraps_the_app(app: FastAPI, client: Asy
             seen.append(error)
             raise
 
-    transport = httpx2.ASGITransport(tracked, raise_app_exceptions=False)  # type: ignore[arg-type]  # an ASGI app
+    transport = httpx2.ASGITransport(tracked, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as around:
         assert (await around.get("/boom")).status_code == 500
     assert [str(error) for error in seen] == ["nobody expected this"]

@@ -22,7 +22,7 @@ from neonkit.web._install import (
     install,
     wrap_lifespan,
 )
-from neonkit.web._openapi import raises
+from neonkit.web._openapi import raises, readable_operation_ids
 from neonkit.web._page_parameter import PageDep
 from neonkit.web._query_strings import strict_query
 from neonkit.web._runtime import NotInstalledError, NotRunningError, Runtime
@@ -65,6 +65,7 @@ __all__ = [
     "get_session",
     "install",
     "raises",
+    "readable_operation_ids",
     "require_role",
     "strict_query",
     "timeout",

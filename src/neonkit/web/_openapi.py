@@ -102,7 +102,7 @@ def readable_operation_ids(app: FastAPI) -> None:
     named: dict[str, tuple[str, ...]] = {}
 
     def operation_id(route: APIRoute) -> str:
-        place = (route.path_format, *sorted(route.methods))
+        place = (route.path_format, *sorted(route.methods or ()))
         if named.setdefault(route.name, place) == place:  # FastAPI asks more than once for a route
             return route.name
         return re.sub(r"\W", "_", f"{route.name}{place[0]}_{place[1].lower()}")
