@@ -43,7 +43,7 @@ def _check(request: Request, settings: Settings) -> None:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Whether the peer is this machine itself, and no proxy on it that speaks for others."""
+    """Tell if the peer is this machine itself, and no proxy on it that speaks for others."""
     if request.client is None or any(
         name in _FORWARDING or name.startswith("x-forwarded-") for name in request.headers
     ):

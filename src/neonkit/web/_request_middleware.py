@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Iterable
-from functools import partial
 from http import HTTPStatus
 from secrets import token_hex
 
@@ -58,8 +57,8 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         with open_scope() as spent:
-            request = Request(scope, receive, send, self, spent)
-            spent.label = partial(Request.route, request)
+            request = RequestRecord(scope, receive, send, self, spent)
+            spent.label = request.route
             try:
                 await (self._answer(request) if is_http else self._converse(request))
             except Exception as error:
@@ -69,7 +68,7 @@ class RequestMiddleware:
             finally:
                 request.finish()
 
-    async def _answer(self, request: "Request") -> None:
+    async def _answer(self, request: "RequestRecord") -> None:
         """Let the app answer within the time limit, or say that it did not."""
         request.limit = limit = TimeLimit(self.timeout, request.spent, request.scope)
         try:
@@ -83,7 +82,7 @@ class RequestMiddleware:
             response, _ = respond(late, request.runtime.problems, request.id)
             await response(request.scope, request.receive, request.send)
 
-    async def _converse(self, request: "Request") -> None:
+    async def _converse(self, request: "RequestRecord") -> None:
         """Let the app talk to a WebSocket, and close it where the app fails."""
         socket = WebSocketEnd(request.scope, request.receive, request.send)
         try:
@@ -96,7 +95,7 @@ class RequestMiddleware:
                 raise
 
 
-class Request:
+class RequestRecord:
     """One request on its way out.
 
     Attributes:
@@ -197,9 +196,9 @@ class Request:
         log_access(self.scope, self.id, self.status, seconds, self.spent)
 
 
-def request_in(scope: ConnectionScope) -> Request | None:
+def request_in(scope: ConnectionScope) -> RequestRecord | None:
     """The request that a scope belongs to; `None` where the middleware was left out."""
-    request: Request | None = scope.get(_IN_SCOPE)
+    request: RequestRecord | None = scope.get(_IN_SCOPE)
     return request
 
 

@@ -19,7 +19,7 @@ _PIECES = {
 
 
 class _Served(NamedTuple):
-    """What is served at an address.
+    """A route or a mounted app at its address.
 
     Attributes:
         methods: of HTTP; empty for a mounted app, which takes all.

@@ -38,7 +38,7 @@ class TimeLimit:
 
     @property
     def has_passed(self) -> bool:
-        """Whether nothing of it is left, for the database at least."""
+        """The end of it has come, for the database at least."""
         return self._spent.remaining() == 0.0
 
     def start(self) -> None:

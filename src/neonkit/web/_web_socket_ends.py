@@ -12,7 +12,7 @@ _REFUSALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _DENIAL = "websocket.http.response"  # the ASGI extension that lets a handshake be refused in words
 
 is_denied: ContextVar[bool] = ContextVar("neonkit.is_denied", default=False)
-"""Whether the handshake of this task's connection was refused in words."""
+"""Set where the handshake of this task's connection was refused in words."""
 
 
 class WebSocketEnd:
