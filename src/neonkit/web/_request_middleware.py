@@ -9,7 +9,7 @@ from secrets import token_hex
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as ConnectionScope
 
-from neonkit.db import Scope, open_scope
+from neonkit.db import current_scope, open_scope
 from neonkit.errors import RequestTimeoutError
 from neonkit.web._access_log import log_access
 from neonkit.web._defects import is_answered, report_defect
@@ -53,11 +53,15 @@ class RequestMiddleware:
     async def __call__(self, scope: ConnectionScope, receive: Receive, send: Send) -> None:
         """Run one request."""
         is_http = scope["type"] == "http"
-        if not (is_http or scope["type"] == "websocket") or not Runtime.of(scope).enter(scope):
+        if not (is_http or scope["type"] == "websocket"):
+            await self.app(scope, receive, send)
+            return
+        runtime = Runtime.of(scope)  # a mounted app replaces scope["app"]
+        if not runtime.enter(scope):
             await self.app(scope, receive, send)
             return
         with open_scope() as spent:
-            request = RequestRecord(scope, receive, send, self, spent)
+            request = RequestRecord(scope, receive, send, self, runtime)
             spent.label = request.route
             try:
                 await (self._answer(request) if is_http else self._converse(request))
@@ -73,7 +77,6 @@ class RequestMiddleware:
         request.limit = limit = TimeLimit(self.timeout, request.spent, request.scope)
         try:
             async with limit.timer:
-                limit.start()
                 await self.app(request.scope, request.receive, request.send)
         except TimeoutError:
             if request.status is not None or not limit.timer.expired():
@@ -110,11 +113,11 @@ class RequestRecord:
         receive: Receive,
         send: Send,
         middleware: RequestMiddleware,
-        spent: Scope,
+        runtime: Runtime,
     ) -> None:
         self.scope = scope
-        self.spent = spent
-        self.runtime = Runtime.of(scope)  # a mounted app replaces scope["app"]
+        self.spent = current_scope()
+        self.runtime = runtime
         self.limit: TimeLimit | None = None
         self.status: int | None = None
         self.is_receiving = False

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -113,7 +113,7 @@ class Runtime:
         if isinstance(place, Starlette):
             found: Runtime | None = getattr(place.state, "neonkit", None)
         else:
-            scope = place if isinstance(place, MutableMapping) else place.scope
+            scope: ConnectionScope = getattr(place, "scope", place)
             found = getattr(scope["app"].state, "neonkit", None) or scope.get(_IN_SCOPE)
         if found is None:
             raise NotInstalledError

@@ -1,6 +1,7 @@
 """Security headers: how browsers are to treat a response."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 Header: TypeAlias = tuple[bytes, bytes]
@@ -40,7 +41,12 @@ class SecurityHeaders:
             is_mounted: whether it comes from an app that is mounted in this one.
         """
         given = dict(headers)
-        kind = given.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        is_data = not kind or kind == b"application/json" or kind.endswith(b"+json")
-        ours = self._strict if is_data and not is_mounted else self._always
+        is_strict = not is_mounted and _is_data(given.get(b"content-type", b""))
+        ours = self._strict if is_strict else self._always
         return [header for header in ours if header[0] not in given]
+
+
+@lru_cache(maxsize=64)
+def _is_data(content_type: bytes) -> bool:
+    kind = content_type.partition(b";")[0].strip().lower()
+    return not kind or kind == b"application/json" or kind.endswith(b"+json")

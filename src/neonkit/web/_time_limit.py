@@ -28,12 +28,13 @@ class TimeLimit:
     """
 
     def __init__(self, seconds: float, spent: Scope, connection: ConnectionScope) -> None:
-        self.timer = asyncio.timeout(None)
+        self.timer = asyncio.timeout(seconds)
         self._began = time.monotonic()
         self._spent = spent
+        spent.deadline = self._began + _before(seconds)
         self._connection = connection
         self._source = "REQUEST_TIMEOUT"
-        self._seconds: float | None = seconds
+        self._seconds = seconds
         connection[_IN_SCOPE] = self
 
     @property
@@ -41,31 +42,21 @@ class TimeLimit:
         """The end of it has come, for the database at least."""
         return self._spent.remaining() == 0.0
 
-    def start(self) -> None:
-        """Let it run, once `timer` was entered."""
-        self._set(self._seconds)
-
     def change(self, seconds: float | None) -> None:
         """Give the request another time, counted from its beginning; `None` for no limit."""
-        self._source = "the route's own `timeout`"
-        self._set(seconds)
+        if seconds is None or self.timer.expired():
+            self.end()
+            return
+        self._source, self._seconds = "the route's own `timeout`", seconds
+        self._spent.deadline = self._began + _before(seconds)
+        left = self._began + seconds - time.monotonic()
+        self.timer.reschedule(asyncio.get_running_loop().time() + left)
 
     def end(self) -> None:
         """Let what follows take its time: the response has begun."""
-        self._set(None)
-
-    def _set(self, seconds: float | None) -> None:
-        self._seconds = seconds
-        if self.timer.expired():
-            return
-        if seconds is None:
+        if not self.timer.expired():
             self._spent.deadline = None
             self.timer.reschedule(None)
-        else:
-            left = self._began + seconds - time.monotonic()
-            margin = min(_DATABASE_MARGIN, seconds / 2)
-            self._spent.deadline = self._began + seconds - margin
-            self.timer.reschedule(asyncio.get_running_loop().time() + left)
 
     def error(self) -> DeadlineError:
         """The error that ends the request: which setting, and of which route."""
@@ -90,6 +81,11 @@ class TimeLimit:
             f"{method_of(scope)} {route_of(scope)} took longer than the {self._seconds:g} s that "
             f"{self._source} gives it"
         )
+
+
+def _before(seconds: float) -> float:
+    """The database's share of a time: it must have given up when the request's is over."""
+    return seconds - min(_DATABASE_MARGIN, seconds / 2)
 
 
 def time_limit_of(scope: ConnectionScope) -> TimeLimit | None:
