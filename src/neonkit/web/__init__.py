@@ -11,6 +11,7 @@ from neonkit.web._callers import (
     get_principal,
     require_role,
 )
+from neonkit.web._drain_switch import draining
 from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
     add_boot_step,
@@ -23,11 +24,10 @@ from neonkit.web._install import (
     install,
     wrap_lifespan,
 )
-from neonkit.web._openapi import raises
+from neonkit.web._openapi import raises, readable_operation_ids
 from neonkit.web._page_parameter import PageDep
 from neonkit.web._query_strings import strict_query
-from neonkit.web._request_middleware import draining
-from neonkit.web._runtime import NotInstalledError, Runtime
+from neonkit.web._runtime import NotInstalledError, NotRunningError, Runtime
 from neonkit.web._session_dependencies import (
     DatabaseDep,
     ReadSessionDep,
@@ -36,6 +36,7 @@ from neonkit.web._session_dependencies import (
     get_read_session,
     get_session,
 )
+from neonkit.web._time_limit import timeout
 
 __all__ = [
     "CallerDep",
@@ -43,6 +44,7 @@ __all__ = [
     "DatabaseDep",
     "IdempotencyKey",
     "NotInstalledError",
+    "NotRunningError",
     "OptionalIdempotencyKey",
     "PageDep",
     "Principal",
@@ -67,8 +69,10 @@ __all__ = [
     "get_session",
     "install",
     "raises",
+    "readable_operation_ids",
     "require_role",
     "strict_query",
+    "timeout",
     "wrap_lifespan",
 ]
 

@@ -1,42 +1,17 @@
-"""What the app as a whole does about callers: a check at start, 401 first, the way to sign in."""
-
-from typing import Any
+"""Checks of callers for the app as a whole: one at start, and 401 before faults of the input."""
 
 from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
-from fastapi.security import OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict
 from starlette.requests import HTTPConnection
 from starlette.routing import Match
 from starlette.types import Scope
 
+from neonkit._seams.fastapi import Dependant, dependant_of, routes_of
 from neonkit.auth import read_access_token
-from neonkit.errors import (
-    IdempotencyKeyInvalidError,
-    IdempotencyKeyMissingError,
-    MalformedHeaderError,
-    MalformedJsonError,
-    PayloadTooLargeError,
-    ProblemError,
-    RequestInvalidError,
-    UnsupportedMediaTypeError,
-)
-from neonkit.web._bearer_token import SCHEME, bearer_token
+from neonkit.errors import ProblemError
+from neonkit.web._bearer_token import bearer_token
 from neonkit.web._callers import ASKING, no_principal
+from neonkit.web._problems import is_about_input
 from neonkit.web._runtime import Runtime
-from neonkit.web._session_dependencies import runtime_of
-
-_FAULTS_OF_INPUT = (
-    RequestValidationError,
-    IdempotencyKeyInvalidError,
-    IdempotencyKeyMissingError,
-    MalformedHeaderError,
-    MalformedJsonError,
-    PayloadTooLargeError,
-    RequestInvalidError,
-    UnsupportedMediaTypeError,
-)
 
 
 def check_principal(app: FastAPI) -> None:
@@ -45,22 +20,21 @@ def check_principal(app: FastAPI) -> None:
     Raises:
         ConfigurationError: with the line to add.
     """
-    runtime: Runtime = app.state.neonkit
-    if runtime.principal is not None or app.dependency_overrides.keys() & ASKING:
+    if Runtime.of(app).principal is not None or app.dependency_overrides.keys() & ASKING:
         return
-    for context in iter_route_contexts(app.routes):
-        if _asks(getattr(context, "dependant", None)):
+    for context in routes_of(app):
+        if _asks(dependant_of(context)):
             methods = "/".join(sorted(context.methods or ["WEBSOCKET"]))
             raise no_principal(f"{methods} {context.path}")
 
 
 def told_first(scope: Scope, error: Exception) -> Exception:
     """Put what the token alone shows before a fault of the input: strangers learn nothing of it."""
-    if not isinstance(error, _FAULTS_OF_INPUT):
+    if not is_about_input(error, Runtime.of(scope).problems):
         return error
-    for context in iter_route_contexts(scope["app"].routes):
+    for context in routes_of(scope["app"]):
         if context.matches(scope)[0] is Match.FULL:
-            if _asks(getattr(context, "dependant", None)):
+            if _asks(dependant_of(context)):
                 return _token_fault(HTTPConnection(scope)) or error
             break
     return error
@@ -68,49 +42,20 @@ def told_first(scope: Scope, error: Exception) -> Exception:
 
 def _token_fault(connection: HTTPConnection) -> ProblemError | None:
     try:
-        read_access_token(runtime_of(connection).tokens, bearer_token(connection))
+        read_access_token(Runtime.of(connection).tokens, bearer_token(connection))
     except ProblemError as fault:
         return fault
     return None
 
 
-def document_security(app: FastAPI) -> None:
-    """Let `/docs` sign in at the route that takes FastAPI's password form, if there is one."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is not None:
-            return app.openapi_schema
-        schema = generate()
-        schemes = schema.get("components", {}).get("securitySchemes", {})
-        path = _password_form_path(app)
-        if SCHEME in schemes and path is not None:
-            flow = {"tokenUrl": path.removeprefix("/"), "scopes": {}}
-            schemes[SCHEME] = {"type": "oauth2", "flows": {"password": flow}}
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the schema
-
-
-def _password_form_path(app: FastAPI) -> str | None:
-    for context in iter_route_contexts(app.routes):
-        dependant = getattr(context, "dependant", None)
-        if any(
-            _uses(dependant, form)
-            for form in (OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict)
-        ):
-            return context.path
-    return None
-
-
 def _asks(dependant: Dependant | None) -> bool:
-    """Whether a route asks who calls."""
-    return any(_uses(dependant, asking) for asking in ASKING)
+    """Tell if a route asks who calls."""
+    return any(uses(dependant, asking) for asking in ASKING)
 
 
-def _uses(dependant: Dependant | None, call: object) -> bool:
-    """Whether a dependency, or an instance of it, is anywhere among a route's."""
+def uses(dependant: Dependant | None, call: object) -> bool:
+    """Tell if a dependency, or an instance of it, is anywhere among a route's."""
     if dependant is None:
         return False
     is_it = dependant.call is call or type(dependant.call) is call
-    return is_it or any(_uses(inner, call) for inner in dependant.dependencies)
+    return is_it or any(uses(inner, call) for inner in dependant.dependencies)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from enum import Enum as AnyEnum
 from functools import partial
 from types import TracebackType
@@ -14,6 +13,7 @@ from sqlalchemy.types import TypeEngine
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from neonkit._seams.fastapi import function_stack_of
 from neonkit.auth import AccessToken, Principal, TokenPolicy, read_access_token
 from neonkit.db import Bound, Database, Guard, bind, build_once, guard_scope
 from neonkit.errors import (
@@ -23,8 +23,8 @@ from neonkit.errors import (
     NotFoundError,
 )
 from neonkit.web._bearer_token import BearerScheme, bearer_token
-from neonkit.web._runtime import FindPrincipal
-from neonkit.web._session_dependencies import DatabaseDep, runtime_of
+from neonkit.web._runtime import FindPrincipal, Runtime
+from neonkit.web._session_dependencies import DatabaseDep
 
 _ID, _ROLE = "neonkit_caller", "neonkit_caller_role"
 _REFUSALS = (ForbiddenError, NotFoundError)
@@ -38,7 +38,7 @@ _NO_PRINCIPAL = (
 
 async def get_token_policy(connection: HTTPConnection) -> TokenPolicy:
     """How this app's access tokens are made and read."""
-    return runtime_of(connection).tokens
+    return Runtime.of(connection).tokens
 
 
 TokenPolicyDep = Annotated[TokenPolicy, Depends(get_token_policy)]
@@ -62,8 +62,7 @@ class _CallerScheme(BearerScheme):
             guard.renews, guard.refuse_late = True, partial(_refuse_expired, token)
             await database.judge(guard)
         else:
-            stack: AsyncExitStack = connection.scope["fastapi_function_astack"]
-            stack.push_async_exit(partial(_judge_at_end, database, guard))
+            await _judge_in_time(connection, database, guard)
         guard_scope(guard)
         return who
 
@@ -121,7 +120,7 @@ def no_principal(asker: str) -> ConfigurationError:
 
 
 def _read(connection: HTTPConnection) -> tuple[AccessToken, FindPrincipal]:
-    runtime = runtime_of(connection)
+    runtime = Runtime.of(connection)
     token = read_access_token(runtime.tokens, bearer_token(connection))
     if runtime.principal is None:
         raise no_principal("this route")
@@ -168,6 +167,15 @@ def _as_kept(role: str, kind: TypeEngine[Any]) -> object:
 
 def _text_of(role: object) -> str:
     return str(role.value if isinstance(role, AnyEnum) else role)
+
+
+async def _judge_in_time(connection: HTTPConnection, database: Database, guard: Guard) -> None:
+    """Have the caller checked before the answer leaves, whatever the route does or leaves out."""
+    stack = function_stack_of(connection.scope)
+    if stack is None:  # nothing tells when the handler ends
+        await database.judge(guard)
+    else:
+        stack.push_async_exit(partial(_judge_at_end, database, guard))
 
 
 def _refuse_expired(token: AccessToken) -> None:

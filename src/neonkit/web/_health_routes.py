@@ -6,8 +6,8 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from neonkit.web._request_middleware import draining
-from neonkit.web._session_dependencies import runtime_of
+from neonkit.web._drain_switch import draining
+from neonkit.web._runtime import Runtime
 
 
 class Live(BaseModel):
@@ -18,20 +18,20 @@ class Live(BaseModel):
 
 
 class Checks(BaseModel):
-    """What readiness depends on."""
+    """The parts that readiness depends on."""
 
     database: Literal["ok", "failed"]
 
 
 class Ready(BaseModel):
-    """Whether traffic should come here."""
+    """Readiness: may traffic come here?"""
 
     status: Literal["ready", "not_ready"]
     checks: Checks
 
 
 class Started(BaseModel):
-    """Whether start-up is over."""
+    """Start-up: is it over?"""
 
     status: Literal["started", "starting"]
 
@@ -41,14 +41,14 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 @router.get("/live")
 async def live() -> Live:
-    """Whether the process answers; never touches the database."""
+    """Tell that the process answers; the database is never touched."""
     return Live(timestamp=datetime.now(UTC))
 
 
 @router.get("/ready", responses={503: {"model": Ready}})
 async def ready(request: Request, response: Response) -> Ready:
-    """Whether traffic should come here: the database can be used, and no shutdown has begun."""
-    readiness = runtime_of(request).readiness
+    """Tell if traffic may come: the database can be used, and no shutdown has begun."""
+    readiness = Runtime.of(request).serving.readiness
     is_usable = readiness is not None and await readiness.is_ready()
     is_ready = is_usable and not draining.has_begun
     response.status_code = 200 if is_ready else 503
@@ -60,7 +60,7 @@ async def ready(request: Request, response: Response) -> Ready:
 
 @router.get("/startup", responses={503: {"model": Started}})
 async def startup(request: Request, response: Response) -> Started:
-    """Whether the first connection was made and the schema is in place."""
-    has_started = runtime_of(request).has_started
+    """Tell if the first connection was made and the schema is in place."""
+    has_started = Runtime.of(request).serving.has_started
     response.status_code = 200 if has_started else 503
     return Started(status="started" if has_started else "starting")

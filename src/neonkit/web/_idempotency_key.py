@@ -5,7 +5,6 @@ import hmac
 import json
 import re
 from functools import partial
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
@@ -21,18 +20,11 @@ from neonkit.errors import (
 from neonkit.web._bearer_token import bearer_token
 from neonkit.web._problems import problem_of
 from neonkit.web._runtime import Runtime
-from neonkit.web._session_dependencies import runtime_of
 
 REPLAYED = "neonkit_is_replay"
 
 _HEADER = "idempotency-key"
 _FORM = re.compile(r"[\x20-\x7e]{8,255}")
-_NOT_KEPT = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}
-_ABOUT_INPUT = {
-    "validation-error",
-    "idempotency-key-reused",
-    "idempotency-in-progress",
-}
 _Documented = Header(
     alias="Idempotency-Key",
     description="8 to 255 printable ASCII characters: the same one repeats the request.",
@@ -53,7 +45,7 @@ async def get_optional_key(
         return None
     if len(values) > 1 or not _FORM.fullmatch(values[0]):
         raise IdempotencyKeyInvalidError
-    runtime = runtime_of(request)
+    runtime = Runtime.of(request)
     return Key(
         value=values[0],
         scope=_scope_of(request, runtime),
@@ -119,9 +111,7 @@ def _fingerprints(body: bytes, runtime: Runtime) -> tuple[bytes, ...]:
 def _slug_of(runtime: Runtime, error: ProblemError) -> str | None:
     """The name of an error whose answer is kept: 4xx that was decided after the key was taken."""
     problem = problem_of(error, runtime.problems)
-    if problem is None or problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return None
-    return None if problem.status in _NOT_KEPT or problem.slug in _ABOUT_INPUT else problem.slug
+    return problem.slug if problem is not None and problem.is_kept else None
 
 
 def _kind_of(runtime: Runtime, slug: str) -> type[ProblemError]:

@@ -1,38 +1,57 @@
-"""`install(app)`: everything on any FastAPI app, in a few public calls."""
+"""Installation: everything on any FastAPI app, in a few public calls."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from fastapi import FastAPI
+from fastapi.exception_handlers import (
+    http_exception_handler,
+    request_validation_exception_handler,
+)
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 
 from neonkit._seams.starlette import lifespan_of, set_lifespan
 from neonkit.db import Database
-from neonkit.errors import ConfigurationError, UnsupportedMediaTypeError
+from neonkit.errors import ConfigurationError
 from neonkit.migrations import find_history
 from neonkit.settings import Settings
 from neonkit.web import _health_routes, _metrics_route
 from neonkit.web._body_middleware import BodyMiddleware
-from neonkit.web._caller_checks import check_principal, document_security, told_first
+from neonkit.web._caller_checks import check_principal
+from neonkit.web._defects import report_once
 from neonkit.web._docs_page import remove_docs, serve_docs
-from neonkit.web._openapi import document_problems, readable_operation_ids
-from neonkit.web._problems import Problem, respond
-from neonkit.web._request_middleware import (
-    HSTS,
-    SECURITY_HEADERS,
-    LastResortMiddleware,
-    RequestMiddleware,
-    problem_table,
-)
+from neonkit.web._error_answers import answer_refusal
+from neonkit.web._middleware_order import put_outside
+from neonkit.web._openapi import document, readable_operation_ids
+from neonkit.web._problem_middleware import ProblemMiddleware
+from neonkit.web._problems import decided_problem
+from neonkit.web._request_middleware import RequestMiddleware
 from neonkit.web._runtime import BootStep, FindPrincipal, NameCaller, Runtime
+from neonkit.web._security_headers import SecurityHeaders
+from neonkit.web._shadowed_routes import name_shadowed_routes
 
+Piece: TypeAlias = Literal[
+    "docs",
+    "health",
+    "metrics",
+    "operation-ids",
+    "problems",
+    "security-headers",
+    "strict-bodies",
+    "timing-headers",
+]
+"""A piece of `install` that an app can do without."""
+
+_FASTAPIS_HANDLERS: dict[type[Exception], Any] = {
+    HTTPException: http_exception_handler,
+    RequestValidationError: request_validation_exception_handler,
+}
 _READABLE_HEADERS = (
     "ETag",
     "Idempotent-Replayed",
@@ -44,7 +63,7 @@ _READABLE_HEADERS = (
 )
 
 
-def install(
+def install(  # noqa: PLR0913  # a word for each thing that an app may want otherwise
     app: FastAPI,
     settings: Settings | None = None,
     *,
@@ -52,6 +71,7 @@ def install(
     principal: FindPrincipal | None = None,
     caller: NameCaller | None = None,
     migrations: Path | None = None,
+    without: Collection[Piece] = (),
 ) -> None:
     """Put the toolkit on an app: database, problems, middleware, health and docs.
 
@@ -67,12 +87,15 @@ def install(
             default the client's address.
         migrations: the folder of the app's revisions; by default `migrations` beside the module
             that calls this.
+        without: the pieces that the app does without, such as `{"docs", "health"}`.
 
     Raises:
-        ConfigurationError: the settings are wrong, or the app has neonkit already.
+        ConfigurationError: the settings are wrong, the app has neonkit already, or there is no
+            such piece to leave out.
     """
     if getattr(app.state, "neonkit", None) is not None:
         raise ConfigurationError("neonkit is installed on this app already: call install once")
+    _refuse_unknown(without)
     settings = settings or Settings()
     file = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # as `warnings` finds the line
     history = find_history(migrations or Path(file).parent / "migrations", Path.cwd())
@@ -80,11 +103,32 @@ def install(
         settings, database, history=history, principal=principal, caller=caller
     )
     wrap_lifespan(app)
-    add_problems(app)
-    add_middleware(app, settings)
-    add_health(app)
-    add_metrics(app)
-    add_docs(app, settings)
+    if "problems" not in without:
+        add_problems(app)
+    if "operation-ids" not in without:
+        readable_operation_ids(app)
+    add_middleware(
+        app,
+        settings,
+        security_headers="security-headers" not in without,
+        timing_headers="timing-headers" not in without,
+        strict_bodies="strict-bodies" not in without,
+    )
+    if "health" not in without:
+        add_health(app)
+    if "metrics" not in without:
+        add_metrics(app)
+    if "docs" not in without:
+        add_docs(app, settings)
+
+
+def _refuse_unknown(without: Collection[str]) -> None:
+    pieces = get_args(Piece)
+    if isinstance(without, str) or not set(without) <= set(pieces):
+        raise ConfigurationError(
+            f"install(without={without!r}): give a set of the pieces to leave out, of which there "
+            f"are {', '.join(pieces)}"
+        )
 
 
 def wrap_lifespan(app: FastAPI) -> None:
@@ -94,8 +138,8 @@ def wrap_lifespan(app: FastAPI) -> None:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
         check_principal(app)
-        runtime: Runtime = app.state.neonkit
-        async with runtime.run(), inner(app) as state:
+        name_shadowed_routes(app)
+        async with Runtime.of(app).run(), inner(app) as state:
             yield state
 
     set_lifespan(app.router, lifespan)
@@ -103,29 +147,53 @@ def wrap_lifespan(app: FastAPI) -> None:
 
 def add_problems(app: FastAPI) -> None:
     """Answer refused requests and HTTP errors with problem documents, and document them."""
-    app.add_exception_handler(RequestValidationError, _handle)
-    app.add_exception_handler(HTTPException, _handle)
-    document_problems(app)
-    document_security(app)
-    readable_operation_ids(app)
+    for kind, fastapis in _FASTAPIS_HANDLERS.items():
+        if app.exception_handlers.get(kind) is fastapis:
+            app.add_exception_handler(kind, answer_refusal)
+    document(app)
 
 
-def add_middleware(app: FastAPI, settings: Settings) -> None:
-    """Add the request's id, deadline, measure and headers, CORS, the last resort, and bodies."""
-    app.add_middleware(BodyMiddleware, most_bytes=settings.max_body_bytes)
-    app.add_middleware(LastResortMiddleware)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=_READABLE_HEADERS,
+def add_middleware(
+    app: FastAPI,
+    settings: Settings,
+    *,
+    security_headers: bool = True,
+    timing_headers: bool = True,
+    strict_bodies: bool = True,
+) -> None:
+    """Add the request's id, time limit, measure and headers, CORS, the last resort, and bodies.
+
+    Args:
+        app: an app with neonkit.
+        settings: the environment's.
+        security_headers: `False` sends none of them.
+        timing_headers: `False` sends neither `X-Process-Time` nor `Server-Timing`.
+        strict_bodies: `False` leaves bodies to FastAPI: of any length, compressed, of any JSON.
+    """
+    if strict_bodies:
+        app.add_middleware(BodyMiddleware, most_bytes=settings.max_body_bytes)
+    app.add_middleware(ProblemMiddleware)
+    security = SecurityHeaders(is_sent=security_headers, has_hsts=settings.is_production)
+    outer = [
+        Middleware(
+            RequestMiddleware,
+            timeout=settings.request_timeout,
+            security=security,
+            is_timed=timing_headers,
         )
-    headers = dict(SECURITY_HEADERS)
-    if settings.is_production:
-        headers["Strict-Transport-Security"] = HSTS
-    app.add_middleware(RequestMiddleware, timeout=settings.request_timeout, headers=headers)
+    ]
+    if settings.cors_origins:
+        outer.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=_READABLE_HEADERS,
+            )
+        )
+    put_outside(app, outer)
+    report_once("uvicorn.error", "hypercorn.error")
 
 
 def add_health(app: FastAPI) -> None:
@@ -155,10 +223,7 @@ def add_problem(app: FastAPI, kind: type[Exception], status: int, slug: str) -> 
         status: the HTTP status.
         slug: the last segment of the document's `type`, such as `out-of-stock`.
     """
-    runtime: Runtime | None = getattr(app.state, "neonkit", None)
-    if runtime is None:
-        raise ConfigurationError("call neonkit.install(app) before add_problem")
-    runtime.problems[kind] = Problem(status, slug)
+    Runtime.of(app).problems[kind] = decided_problem(status, slug)
 
 
 def add_boot_step(app: FastAPI, step: BootStep) -> None:
@@ -169,23 +234,4 @@ def add_boot_step(app: FastAPI, step: BootStep) -> None:
         step: takes the `Database`. Each process runs it at each start, and again where it failed:
             it must bear being repeated.
     """
-    runtime: Runtime | None = getattr(app.state, "neonkit", None)
-    if runtime is None:
-        raise ConfigurationError("call neonkit.install(app) before add_boot_step")
-    runtime.boot_steps.append(step)
-
-
-async def _handle(request: Request, error: Exception) -> Response:
-    if isinstance(error, RequestValidationError) and _has_foreign_body(request, error):
-        error = UnsupportedMediaTypeError()
-    error = told_first(request.scope, error)
-    response, _ = respond(error, problem_table(request.scope), request.state.request_id)
-    return response
-
-
-def _has_foreign_body(request: Request, error: RequestValidationError) -> bool:
-    """Whether the whole body could not be read because it is not declared to be JSON."""
-    is_json = "json" in request.headers.get("content-type", "")
-    return not is_json and any(
-        tuple(entry["loc"]) == ("body",) and entry["type"] != "missing" for entry in error.errors()
-    )
+    Runtime.of(app).boot_steps.append(step)

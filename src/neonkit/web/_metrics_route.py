@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from neonkit.errors import InvalidTokenError, NotFoundError, UnauthorizedError
 from neonkit.settings import Settings
-from neonkit.web._session_dependencies import runtime_of
+from neonkit.web._runtime import Runtime
 
 router = APIRouter(include_in_schema=False)
 
@@ -17,7 +17,7 @@ _FORWARDING = ("forwarded", "via", "x-real-ip")
 @router.get("/metrics")
 def metrics(request: Request) -> Response:
     """The numbers of all workers; in a thread, because they are read from files."""
-    runtime = runtime_of(request)
+    runtime = Runtime.of(request).serving
     _check(request, runtime.settings)
     return Response(runtime.metrics.render(), media_type=runtime.metrics.media_type)
 
@@ -43,7 +43,7 @@ def _check(request: Request, settings: Settings) -> None:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Whether the peer is this machine itself, and no proxy on it that speaks for others."""
+    """Tell if the peer is this machine itself, and no proxy on it that speaks for others."""
     if request.client is None or any(
         name in _FORWARDING or name.startswith("x-forwarded-") for name in request.headers
     ):

@@ -1,32 +1,46 @@
-"""What each operation can answer besides success, in its OpenAPI entry."""
+"""The OpenAPI schema: how operations can fail, their ids, and where `/docs` signs in."""
 
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
+from fastapi.security import OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict
 
-from neonkit._seams.fastapi import name_operations
-from neonkit.web._problems import INTERNAL, MEDIA_TYPE, Problem
+from neonkit import errors
+from neonkit._seams.fastapi import dependant_of, name_operations, routes_of
+from neonkit.web._bearer_token import SCHEME
+from neonkit.web._caller_checks import uses
+from neonkit.web._problems import INTERNAL, INVALID, MEDIA_TYPE, TABLE, Problem
+from neonkit.web._runtime import Runtime
 
 _RAISES = "x-raises"
-_SCHEMA = "#/components/schemas/Problem"
-_ALWAYS = (INTERNAL, Problem(503, "database-unavailable"), Problem(504, "timeout"))
-_WITH_CREDENTIALS = (Problem(401, "unauthorized"), Problem(401, "invalid-token"))
+_REF = "#/components/schemas/"
+_METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+_PASSWORD_FORMS = (OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict)
+
+_ALWAYS = (INTERNAL, TABLE[errors.DatabaseUnavailableError], TABLE[errors.DeadlineError])
+_WITH_CREDENTIALS = (TABLE[errors.UnauthorizedError], TABLE[errors.InvalidTokenError])
 _WITH_KEY = (
-    Problem(400, "idempotency-key-missing"),
-    Problem(400, "idempotency-key-invalid"),
-    Problem(409, "idempotency-in-progress"),
-    Problem(422, "idempotency-key-reused"),
+    TABLE[errors.IdempotencyKeyMissingError],
+    TABLE[errors.IdempotencyKeyInvalidError],
+    TABLE[errors.IdempotencyInProgressError],
+    TABLE[errors.IdempotencyKeyReusedError],
 )
-_WITH_INPUT = (Problem(422, "validation-error"),)
+_WITH_INPUT = (INVALID,)
 _WITH_BODY = (
-    Problem(400, "malformed-json"),
-    Problem(413, "payload-too-large"),
-    Problem(415, "unsupported-media-type"),
+    TABLE[errors.MalformedJsonError],
+    TABLE[errors.PayloadTooLargeError],
+    TABLE[errors.UnsupportedMediaTypeError],
 )
-_COMPONENTS: dict[str, Any] = {
-    "Problem": {
+_FASTAPIS_422 = {"$ref": f"{_REF}HTTPValidationError"}
+
+
+def _problem_schema(field: str) -> dict[str, Any]:
+    return {
         "title": "Problem",
         "description": "An error, as RFC 9457 describes it.",
         "type": "object",
@@ -35,23 +49,21 @@ _COMPONENTS: dict[str, Any] = {
             "type": {"type": "string", "format": "uri-reference"},
             "title": {"type": "string"},
             "status": {"type": "integer"},
-            "detail": {"type": "string"},
+            "detail": {"description": "A sentence; or what the route said in its place."},
             "instance": {"type": "string", "description": "The request id."},
-            "errors": {
-                "type": "array",
-                "items": {"$ref": "#/components/schemas/FieldProblem"},
-            },
+            "errors": {"type": "array", "items": {"$ref": _REF + field}},
         },
-    },
-    "FieldProblem": {
-        "title": "FieldProblem",
-        "type": "object",
-        "required": ["pointer", "code", "message"],
-        "properties": {
-            "pointer": {"type": "string", "description": "RFC 6901, such as /body/title."},
-            "code": {"type": "string"},
-            "message": {"type": "string"},
-        },
+    }
+
+
+_FIELD_SCHEMA: dict[str, Any] = {
+    "title": "FieldProblem",
+    "type": "object",
+    "required": ["pointer", "code", "message"],
+    "properties": {
+        "pointer": {"type": "string", "description": "RFC 6901, such as /body/title."},
+        "code": {"type": "string"},
+        "message": {"type": "string"},
     },
 }
 
@@ -65,49 +77,92 @@ def raises(*kinds: type[Exception]) -> dict[str, Any]:
     return {_RAISES: [_name_of(kind) for kind in kinds]}
 
 
-def document_problems(app: FastAPI) -> None:
-    """Add the problems that every operation can give to the schema that `app` generates."""
+def document(app: FastAPI) -> None:
+    """Add to the schema the problems of every operation, and where `/docs` signs in."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _with_problems(generate(), app.state.neonkit.problems)
+            schema = generate()
+            _add_sign_in(schema, app)
+            _add_all_problems(schema, Runtime.of(app).problems)
+            app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the schema
 
 
 def readable_operation_ids(app: FastAPI) -> None:
-    """Name each operation as its function is named, such as `create_post`."""
-    name_operations(app, _function_name)
+    """Name each operation as its function is named, such as `create_post`.
 
+    Of several functions of one name, the ones after the first keep FastAPI's longer name. An app
+    that names its operations itself goes on doing so.
+    """
+    if not isinstance(app.router.generate_unique_id_function, DefaultPlaceholder):
+        return
+    named: dict[str, tuple[str, ...]] = {}
 
-def _function_name(route: APIRoute) -> str:
-    return route.name
+    def operation_id(route: APIRoute) -> str:
+        place = (route.path_format, *sorted(route.methods or ()))
+        if named.setdefault(route.name, place) == place:  # FastAPI asks more than once for a route
+            return route.name
+        return re.sub(r"\W", "_", f"{route.name}{place[0]}_{place[1].lower()}")
+
+    name_operations(app, operation_id)
 
 
 def _name_of(kind: type[Exception]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _with_problems(
-    schema: dict[str, Any], table: Mapping[type[Exception], Problem]
-) -> dict[str, Any]:
+def _add_sign_in(schema: dict[str, Any], app: FastAPI) -> None:
+    """Let `/docs` sign in at the route that takes FastAPI's password form, if there is one."""
+    schemes = schema.get("components", {}).get("securitySchemes", {})
+    path = _password_form_path(app)
+    if SCHEME in schemes and path is not None:
+        flow = {"tokenUrl": path.removeprefix("/"), "scopes": {}}
+        schemes[SCHEME] = {"type": "oauth2", "flows": {"password": flow}}
+
+
+def _password_form_path(app: FastAPI) -> str | None:
+    for context in routes_of(app):
+        dependant = dependant_of(context)
+        if any(uses(dependant, form) for form in _PASSWORD_FORMS):
+            return context.path
+    return None
+
+
+def _add_all_problems(schema: dict[str, Any], table: Mapping[type[Exception], Problem]) -> None:
     by_name = {_name_of(kind): problem for kind, problem in table.items()}
     components = schema.setdefault("components", {}).setdefault("schemas", {})
-    for path in schema.get("paths", {}).values():
-        for operation in path.values():
-            raised = [by_name[name] for name in operation.pop(_RAISES, ())]
-            _add_problems(operation, raised)
-    components.pop("HTTPValidationError", None)
-    components.pop("ValidationError", None)
-    components.update(_COMPONENTS)
-    return schema
+    problem, field = _free_name("Problem", components), _free_name("FieldProblem", components)
+    for operation in _operations(schema.get("webhooks", {})):
+        operation.pop(_RAISES, None)
+    for operation in _operations(schema.get("paths", {})):
+        raised = [by_name[name] for name in operation.pop(_RAISES, ())]
+        _add_problems(operation, raised, problem)
+    components.update({problem: _problem_schema(field), field: _FIELD_SCHEMA})
+    for name in ("HTTPValidationError", "ValidationError"):  # the first refers to the second
+        if f'"{_REF}{name}"' not in json.dumps(schema):
+            components.pop(name, None)
 
 
-def _add_problems(operation: dict[str, Any], raised: list[Problem]) -> None:
+def _free_name(name: str, components: Mapping[str, Any]) -> str:
+    """The name of a schema of ours, beside those of the app's own models."""
+    return f"{name}Document" if name in components else name
+
+
+def _operations(paths: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for path in paths.values():
+        for method, operation in path.items():
+            if method in _METHODS:
+                yield operation
+
+
+def _add_problems(operation: dict[str, Any], raised: list[Problem], schema: str) -> None:
     answers: dict[str, Any] = operation["responses"]
-    answers.pop("422", None)
+    if _is_fastapis(answers.get("422", {})):
+        del answers["422"]
     kinds = [*raised, *_ALWAYS]
     if operation.get("security"):
         kinds += _WITH_CREDENTIALS
@@ -117,19 +172,23 @@ def _add_problems(operation: dict[str, Any], raised: list[Problem]) -> None:
         kinds += _WITH_INPUT
     if "requestBody" in operation:
         kinds += _WITH_BODY
-    for status, answer in _responses(kinds).items():
+    for status, answer in _responses(kinds, schema).items():
         answers.setdefault(str(status), answer)
 
 
-def _responses(kinds: Iterable[Problem]) -> dict[int | str, dict[str, Any]]:
+def _is_fastapis(answer: Mapping[str, Any]) -> bool:
+    return any(kind.get("schema") == _FASTAPIS_422 for kind in answer.get("content", {}).values())
+
+
+def _responses(kinds: Iterable[Problem], schema: str) -> dict[int, dict[str, Any]]:
     by_status: dict[int, list[str]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(kind.slug)
-    return {status: _response(slugs) for status, slugs in by_status.items()}
+    return {status: _response(slugs, schema) for status, slugs in by_status.items()}
 
 
-def _response(slugs: list[str]) -> dict[str, Any]:
+def _response(slugs: list[str], schema: str) -> dict[str, Any]:
     return {
         "description": " or ".join(slug.replace("-", " ").capitalize() for slug in slugs),
-        "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMA}}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REF + schema}}},
     }

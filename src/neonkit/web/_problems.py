@@ -1,4 +1,4 @@
-"""Errors become HTTP in one table: a status, a slug, and a problem document (RFC 9457)."""
+"""Problems: one table gives each error its status and slug; their documents (RFC 9457)."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -14,11 +15,12 @@ from starlette.responses import Response
 from neonkit import errors
 from neonkit.db import problem_error_of
 from neonkit.errors import FieldProblem, ProblemError
+from neonkit.web._pointers import pointer_into
 
 MEDIA_TYPE = "application/problem+json"
 
 _MOST_FIELDS = 100
-_LONGEST_POINTER = 200
+_WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,16 @@ class Problem:
     Attributes:
         status: the HTTP status.
         slug: the last segment of `type`, stable for programs.
+        is_about_input: found in the request's input, before anything was looked up: a 401 that the
+            token itself shows comes before it, so that strangers learn nothing of the route.
+        is_kept: stored under an idempotency key, and given again to a repeat of the request.
         retry_after: seconds for the header `Retry-After`, where waiting helps.
     """
 
     status: int
     slug: str
+    is_about_input: bool = False
+    is_kept: bool = False
     retry_after: int | None = None
 
     @property
@@ -46,28 +53,41 @@ class Problem:
         return f"/problems/{self.slug}"
 
 
+def decided_problem(status: int, slug: str) -> Problem:
+    """The kind of an app's own refusal: under a key it is kept, unless it may change by itself."""
+    is_refusal = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return Problem(status, slug, is_kept=is_refusal and status not in _OF_THE_MOMENT)
+
+
 INTERNAL = Problem(500, "internal")
+INVALID = Problem(422, "validation-error", is_about_input=True)
+
+_OF_THE_MOMENT = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
 
 TABLE: Mapping[type[Exception], Problem] = {
-    errors.MalformedJsonError: Problem(400, "malformed-json"),
-    errors.MalformedHeaderError: Problem(400, "malformed-header"),
-    errors.PayloadTooLargeError: Problem(413, "payload-too-large"),
-    errors.UnsupportedMediaTypeError: Problem(415, "unsupported-media-type"),
+    errors.MalformedJsonError: Problem(400, "malformed-json", is_about_input=True),
+    errors.MalformedHeaderError: Problem(400, "malformed-header", is_about_input=True),
+    errors.PayloadTooLargeError: Problem(413, "payload-too-large", is_about_input=True),
+    errors.UnsupportedMediaTypeError: Problem(415, "unsupported-media-type", is_about_input=True),
     errors.RequestTimeoutError: Problem(408, "request-timeout"),
     errors.UnauthorizedError: Problem(401, "unauthorized"),
     errors.InvalidTokenError: Problem(401, "invalid-token"),
     errors.InvalidCredentialsError: Problem(401, "invalid-credentials"),
-    errors.IdempotencyKeyMissingError: Problem(400, "idempotency-key-missing"),
-    errors.IdempotencyKeyInvalidError: Problem(400, "idempotency-key-invalid"),
+    errors.IdempotencyKeyMissingError: Problem(400, "idempotency-key-missing", is_about_input=True),
+    errors.IdempotencyKeyInvalidError: Problem(400, "idempotency-key-invalid", is_about_input=True),
     errors.IdempotencyKeyReusedError: Problem(422, "idempotency-key-reused"),
     errors.IdempotencyInProgressError: Problem(409, "idempotency-in-progress", retry_after=1),
     errors.ForbiddenError: Problem(403, "forbidden"),
-    errors.NotFoundError: Problem(404, "not-found"),
-    errors.DuplicateError: Problem(409, "duplicate"),
-    errors.HasDependentsError: Problem(409, "has-dependents"),
+    errors.NotFoundError: Problem(404, "not-found", is_kept=True),
+    errors.DuplicateError: Problem(409, "duplicate", is_kept=True),
+    errors.HasDependentsError: Problem(409, "has-dependents", is_kept=True),
     errors.InvalidInputError: Problem(422, "validation-error"),
-    errors.RequestInvalidError: Problem(422, "validation-error"),
-    errors.InvalidCursorError: Problem(422, "invalid-cursor"),
+    errors.RequestInvalidError: INVALID,
+    errors.InvalidCursorError: Problem(422, "invalid-cursor", is_about_input=True),
     errors.OverloadedError: Problem(503, "overloaded", retry_after=1),
     errors.DatabaseUnavailableError: Problem(503, "database-unavailable", retry_after=2),
     errors.OutcomeUnknownError: Problem(503, "outcome-unknown", retry_after=2),
@@ -101,6 +121,12 @@ def problem_of(error: Exception, table: Mapping[type[Exception], Problem]) -> Pr
     return next((table[kind] for kind in type(error).__mro__ if kind in table), None)
 
 
+def is_about_input(error: Exception, table: Mapping[type[Exception], Problem]) -> bool:
+    """Tell if an error is a fault of the request's input, FastAPI's validation included."""
+    problem = INVALID if isinstance(error, RequestValidationError) else problem_of(error, table)
+    return problem is not None and problem.is_about_input
+
+
 def respond(
     error: Exception, table: Mapping[type[Exception], Problem], request_id: str
 ) -> tuple[Response, bool]:
@@ -126,18 +152,26 @@ def respond(
 
 def document(
     problem: Problem,
-    detail: str,
+    detail: object,
     request_id: str,
     *,
     fields: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Write a problem document."""
+    """Write a problem document.
+
+    Args:
+        problem: its kind.
+        detail: a sentence; or what an app gave to `HTTPException` in its place, kept as it is.
+        request_id: its `instance`.
+        fields: entries of `errors`; at most 100 are told.
+        headers: sent with it.
+    """
     body: dict[str, Any] = {
         "type": problem.type,
         "title": problem.title,
         "status": problem.status,
-        "detail": detail,
+        "detail": detail if isinstance(detail, str) else jsonable_encoder(detail),
         "instance": request_id,
     }
     if fields:
@@ -154,31 +188,29 @@ def document(
 def _invalid_request(error: RequestValidationError, request_id: str) -> Response:
     found = error.errors()
     if any(entry["type"] == "json_invalid" for entry in found):
-        return document(Problem(400, "malformed-json"), "The body is not valid JSON.", request_id)
+        malformed = errors.MalformedJsonError
+        return document(TABLE[malformed], malformed.detail, request_id)
     fields = [
-        FieldProblem(pointer_to(entry["loc"]), str(entry["type"]), str(entry["msg"]))
+        FieldProblem(pointer_into(error.body, entry), str(entry["type"]), str(entry["msg"]))
         for entry in found[:_MOST_FIELDS]
     ]
-    detail = "The request is not valid; `errors` names each field and its fault."
-    return document(Problem(422, "validation-error"), detail, request_id, fields=fields)
+    return document(INVALID, errors.RequestInvalidError.detail, request_id, fields=fields)
 
 
 def _from_http_exception(error: HTTPException, request_id: str) -> Response:
-    phrase = HTTPStatus(error.status_code).phrase
-    slug = _BY_STATUS.get(error.status_code, re.sub(r"[^a-z0-9]+", "-", phrase.lower()).strip("-"))
+    status = error.status_code
+    if status < HTTPStatus.OK or status in _WITHOUT_BODY:
+        return Response(status_code=status, headers=error.headers)
     said: object = error.detail  # annotated as text, but FastAPI's subclass takes anything
-    detail = said if isinstance(said, str) else phrase
-    return document(
-        Problem(error.status_code, slug), detail, request_id, headers=error.headers or {}
-    )
+    return document(Problem(status, _slug_of(status)), said, request_id, headers=error.headers)
 
 
-def pointer_to(location: Sequence[str | int]) -> str:
-    """Write where a fault is as an RFC 6901 pointer, such as `/body/title`.
-
-    A field's name may be the client's own: what cannot be encoded is replaced, and what is
-    absurdly long is cut.
-    """
-    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in location)
-    pointer = "".join(f"/{step}" for step in steps)[:_LONGEST_POINTER]
-    return pointer.encode("utf-8", "replace").decode()
+def _slug_of(status: int) -> str:
+    """The slug of a status that no error of ours stands for; any number has one."""
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        return f"status-{status}"
+    return re.sub(r"[^a-z0-9]+", "-", phrase.lower()).strip("-")

@@ -6,8 +6,8 @@ from urllib.parse import unquote_to_bytes
 from fastapi import FastAPI, Request
 
 from neonkit.errors import FieldProblem, RequestInvalidError
-from neonkit.web._problems import pointer_to
-from neonkit.web._request_middleware import route_of
+from neonkit.web._pointers import pointer_to
+from neonkit.web._route_names import route_of
 
 Allowed = Mapping[str, bool]
 

@@ -1,255 +1,210 @@
-"""What happens around every request: an id, a deadline, a measure, headers, one log line."""
+"""The request middleware: an id, a time limit, a measure, headers and one log line for each."""
 
-import asyncio
-import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable
+from http import HTTPStatus
 from secrets import token_hex
-from typing import TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Send
-from starlette.types import Scope as Connection
+from starlette.types import Scope as ConnectionScope
 
-from neonkit._seams.fastapi import path_template_of
-from neonkit.db import Scope, open_scope
-from neonkit.errors import DeadlineError, RequestTimeoutError
-from neonkit.web._caller_checks import told_first
+from neonkit.db import current_scope, open_scope
+from neonkit.errors import RequestTimeoutError
+from neonkit.web._access_log import log_access
+from neonkit.web._defects import is_answered, report_defect
+from neonkit.web._drain_switch import draining
 from neonkit.web._idempotency_key import REPLAYED
-from neonkit.web._problems import Problem, respond
+from neonkit.web._problems import respond
+from neonkit.web._route_names import route_of
 from neonkit.web._runtime import Runtime
-
-Header: TypeAlias = tuple[bytes, bytes]
-
-_access = logging.getLogger("neonkit.access")
-_errors = logging.getLogger("neonkit.errors")
+from neonkit.web._security_headers import Header, SecurityHeaders
+from neonkit.web._time_limit import TimeLimit
+from neonkit.web._web_socket_ends import WebSocketEnd
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
-_DATABASE_MARGIN = 0.25  # seconds by which the database's deadline comes before the request's
-
 _ALWAYS_OURS = frozenset({b"x-request-id", b"x-process-time", b"server-timing"})
-
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-HSTS = "max-age=31536000; includeSubDomains"
-
-
-class Draining:
-    """Whether this process is about to end: readiness says so, and connections are not kept."""
-
-    def __init__(self) -> None:
-        self.has_begun = False
-
-    def begin(self) -> None:
-        """From now on, ask clients and balancers to go elsewhere."""
-        self.has_begun = True
-
-
-draining = Draining()
+_IN_SCOPE = "neonkit.request"
+_STARTS = ("http.response.start", "websocket.http.response.start")
 
 
 class RequestMiddleware:
-    """Gives every request an id, a deadline and an observation scope; pure ASGI.
+    """Gives every request an id, a time limit and an observation scope; pure ASGI.
+
+    It stands outside of every other middleware of the app, so that a response of any of them has
+    the headers and the log line. A WebSocket has no time limit. Where the app is mounted in
+    another one that has neonkit, that one does it all.
 
     Args:
         app: what it wraps.
         timeout: seconds until the response must have begun.
-        headers: sent with each response that has no header of that name.
+        security: headers that say how browsers are to treat it.
+        is_timed: whether the response tells what it took.
     """
 
-    def __init__(self, app: ASGIApp, *, timeout: float, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, timeout: float, security: SecurityHeaders, is_timed: bool
+    ) -> None:
         self.app = app
         self.timeout = timeout
-        self.headers = tuple(
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in headers.items()
-        )
+        self.security = security
+        self.is_timed = is_timed
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: ConnectionScope, receive: Receive, send: Send) -> None:
         """Run one request."""
-        if scope["type"] != "http":
+        is_http = scope["type"] == "http"
+        if not (is_http or scope["type"] == "websocket"):
             await self.app(scope, receive, send)
             return
-        request = _Request(scope, receive, send, self.headers)
-        with open_scope(self.timeout - _DATABASE_MARGIN) as request.spent:
-            request.spent.label = partial(route_of, scope)
+        runtime = Runtime.of(scope)  # a mounted app replaces scope["app"]
+        if not runtime.enter(scope):
+            await self.app(scope, receive, send)
+            return
+        with open_scope() as spent:
+            request = RequestRecord(scope, receive, send, self, runtime)
+            spent.label = request.route
             try:
-                async with asyncio.timeout(self.timeout) as request.timeout:
-                    await self.app(scope, request.receive, request.send)
-            except TimeoutError:
-                if request.status is not None:
+                await (self._answer(request) if is_http else self._converse(request))
+            except Exception as error:
+                if not is_answered(error):
+                    report_defect(request.scope, error)
                     raise
-                late = RequestTimeoutError() if request.is_receiving else DeadlineError()
-                response, _ = respond(late, request.table, request.id)
-                await response(scope, receive, request.send)
-        request.count()
-        request.log()
+            finally:
+                request.finish()
+
+    async def _answer(self, request: "RequestRecord") -> None:
+        """Let the app answer within the time limit, or say that it did not."""
+        request.limit = limit = TimeLimit(self.timeout, request.spent, request.scope)
+        try:
+            async with limit.timer:
+                await self.app(request.scope, request.receive, request.send)
+        except TimeoutError:
+            if request.status is not None or not limit.timer.expired():
+                raise
+            late = RequestTimeoutError() if request.is_receiving else limit.error()
+            response, _ = respond(late, request.runtime.problems, request.id)
+            await response(request.scope, request.receive, request.send)
+
+    async def _converse(self, request: "RequestRecord") -> None:
+        """Let the app talk to a WebSocket, and close it where the app fails."""
+        socket = WebSocketEnd(request.scope, request.receive, request.send)
+        try:
+            await self.app(request.scope, socket.receive, socket.send)
+        except Exception as error:
+            response, is_expected = respond(error, request.runtime.problems, request.id)
+            report_defect(request.scope, error)  # before the client can ask for the line
+            await socket.end(response)
+            if not is_expected:
+                raise
 
 
-class _Request:
-    """One request on its way out."""
+class RequestRecord:
+    """One request on its way out.
 
-    spent: Scope
-    timeout: asyncio.Timeout
+    Attributes:
+        limit: its time limit; a WebSocket has none.
+        scope: the ASGI scope that the app's router filled in: a middleware may hand on a copy.
+        status: of its response, once that has begun; a WebSocket's close code.
+    """
 
     def __init__(
         self,
-        scope: Connection,
+        scope: ConnectionScope,
         receive: Receive,
         send: Send,
-        headers: tuple[Header, ...],
+        middleware: RequestMiddleware,
+        runtime: Runtime,
     ) -> None:
         self.scope = scope
+        self.spent = current_scope()
+        self.runtime = runtime
+        self.limit: TimeLimit | None = None
         self.status: int | None = None
         self.is_receiving = False
         self.id = _request_id(scope)
         self._receive = receive
         self._send = send
-        self._headers = headers
-        self._runtime: Runtime = scope["app"].state.neonkit  # a mounted app replaces scope["app"]
+        self._security = middleware.security
+        self._is_timed = middleware.is_timed
+        self._root_path = scope.get("root_path")
         self._started = time.perf_counter()
-        self._seconds = 0.0
+        self._seconds: float | None = None
+        self._is_finished = False
+        scope[_IN_SCOPE] = self
         scope.setdefault("state", {})["request_id"] = self.id
 
-    @property
-    def table(self) -> Mapping[type[Exception], Problem]:
-        return self._runtime.problems
+    def route(self) -> str:
+        """The template of its route."""
+        return route_of(self.scope)
 
     async def receive(self) -> Message:
         """Receive, so that it is known what a request was doing when its time was up."""
         self.is_receiving = True
         message = await self._receive()
         self.is_receiving = False
+        if message["type"] == "websocket.disconnect":
+            self.status = message.get("code", self.status)
         return message
 
     async def send(self, message: Message) -> None:
-        """Add the headers when the response starts; from there on it has no deadline."""
-        if message["type"] == "http.response.start":
-            if not self.timeout.expired():
-                self.timeout.reschedule(None)
-            self.status = message["status"]
-            self._seconds = time.perf_counter() - self._started
-            self.scope["state"]["process_time"] = self._seconds
-            message["headers"] = self._with_ours(message.get("headers", ()))
+        """Add the headers when the response starts; from there on it has no time limit."""
+        kind = message["type"]
+        if kind in _STARTS:
+            self._start(message)
+        elif kind == "websocket.accept":
+            self.status = HTTPStatus.SWITCHING_PROTOCOLS.value
+        elif kind == "websocket.close":
+            self.status = message.get("code", 1000)
         await self._send(message)
+        if kind == "http.response.body" and not message.get("more_body", False):
+            self.finish()
 
-    def _with_ours(self, headers: Iterable[Header]) -> list[Header]:
+    def _start(self, message: Message) -> None:
+        if self.limit is not None:
+            self.limit.end()
+        self.status = message["status"]
+        self._seconds = time.perf_counter() - self._started
+        self.scope["state"]["process_time"] = self._seconds
+        message["headers"] = self._with_ours(message.get("headers", ()), self._seconds)
+
+    def _with_ours(self, headers: Iterable[Header], seconds: float) -> list[Header]:
         """The response's headers, and ours: a list is cheaper to add to than Starlette's view."""
-        ours = [
-            (b"x-request-id", self.id.encode()),
-            (b"x-process-time", b"%.3fs" % self._seconds),
-            (
-                b"server-timing",
-                b'app;dur=%.1f, db;dur=%.1f, trips;desc="%d"'
-                % (self._seconds * 1000, self.spent.seconds * 1000, self.spent.trips),
-            ),
-        ]
+        ours = [(b"x-request-id", self.id.encode())]
+        if self._is_timed:
+            spent = (seconds * 1000, self.spent.seconds * 1000, self.spent.trips)
+            ours += (
+                (b"x-process-time", b"%.3fs" % seconds),
+                (b"server-timing", b'app;dur=%.1f, db;dur=%.1f, trips;desc="%d"' % spent),
+            )
         if self.scope["state"].get(REPLAYED):
             ours.append((b"idempotent-replayed", b"true"))
         if draining.has_begun:
             ours.append((b"connection", b"close"))
         theirs = [each for each in headers if each[0] not in _ALWAYS_OURS]
-        given = {name for name, _ in theirs}
-        return [*theirs, *ours, *(each for each in self._headers if each[0] not in given)]
+        is_mounted = self.scope.get("root_path") != self._root_path
+        return [*theirs, *ours, *self._security.beside(theirs, is_mounted=is_mounted)]
 
-    def count(self) -> None:
-        """Count it in the app's metrics, where it was answered."""
-        if self.status is not None:
-            self._runtime.metrics.count_request(
-                self.scope["method"],
-                route_of(self.scope),
-                self.status,
-                self._seconds,
-                self.spent.trips,
-            )
-
-    def log(self) -> None:
-        """Write the access log's line: the route's template, never the path or the query."""
-        _access.info(
-            "%s %s %s %.1f ms, %d round trips",
-            self.scope["method"],
-            route_of(self.scope),
-            self.status,
-            self._seconds * 1000,
-            self.spent.trips,
-            extra={
-                "request_id": self.id,
-                "method": self.scope["method"],
-                "route": route_of(self.scope),
-                "status": self.status,
-                "milliseconds": round(self._seconds * 1000, 1),
-                "database_milliseconds": round(self.spent.seconds * 1000, 1),
-                "round_trips": self.spent.trips,
-            },
-        )
-
-
-class LastResortMiddleware:
-    """Turns whatever the app raises into a problem document, inside of CORS.
-
-    What is nobody's fault but ours is `internal`, logged with its traceback and its route.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Run one request."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
+    def finish(self) -> None:
+        """Count and log it, once: what a background task does after the response comes later."""
+        if self._is_finished:
             return
-        has_started = False
-
-        async def watch(message: Message) -> None:
-            nonlocal has_started
-            has_started = has_started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self.app(scope, receive, watch)
-        except Exception as error:
-            if has_started:
-                raise
-            request_id = scope.get("state", {}).get("request_id", "")
-            told = told_first(scope, error)
-            response, is_expected = respond(told, problem_table(scope), request_id)
-            if not is_expected:
-                report_defect(scope, error)
-            await response(scope, receive, send)
+        self._is_finished = True
+        seconds = self._seconds
+        if seconds is None:  # a WebSocket, or nothing was sent
+            seconds = time.perf_counter() - self._started
+        elif self.scope["type"] == "http" and self.status is not None:
+            self.runtime.metrics.count_request(
+                self.scope["method"], self.route(), self.status, seconds, self.spent.trips
+            )
+        log_access(self.scope, self.id, self.status, seconds, self.spent)
 
 
-def report_defect(scope: Connection, error: Exception) -> None:
-    """Log an error that is ours: the route, what happened, and the traceback."""
-    _errors.error(
-        "%s %s: %s: %s",
-        scope["method"],
-        route_of(scope),
-        type(error).__name__,
-        error,
-        exc_info=error,
-        extra={
-            "request_id": scope.get("state", {}).get("request_id"),
-            "route": route_of(scope),
-        },
-    )
+def request_in(scope: ConnectionScope) -> RequestRecord | None:
+    """The request that a scope belongs to; `None` where the middleware was left out."""
+    request: RequestRecord | None = scope.get(_IN_SCOPE)
+    return request
 
 
-def problem_table(scope: Connection) -> Mapping[type[Exception], Problem]:
-    """The app's own table of problems: ours, and what `add_problem` added."""
-    table: Mapping[type[Exception], Problem] = scope["app"].state.neonkit.problems
-    return table
-
-
-def route_of(scope: Connection) -> str:
-    """The template of the route that matched, such as `/posts/{id}`; `-` where none did."""
-    return path_template_of(scope) or "-"
-
-
-def _request_id(scope: Connection) -> str:
+def _request_id(scope: ConnectionScope) -> str:
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     return given.decode() if _REQUEST_ID.match(given) else token_hex(16)

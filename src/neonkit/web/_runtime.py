@@ -1,4 +1,4 @@
-"""What an installed app owns while it runs: its database, and the embedded server behind it."""
+"""The runtime of an installed app: its database, and the embedded server behind it."""
 
 import asyncio
 import logging
@@ -10,12 +10,14 @@ from typing import Any
 
 from sqlalchemy import Select
 from sqlmodel import SQLModel
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
+from starlette.types import Scope as ConnectionScope
 
 from neonkit.auth import TokenPolicy
 from neonkit.db import Database, create_engine, fault_of, has_schema, open_scope
 from neonkit.dsn import Dsn
-from neonkit.errors import NeonkitError
+from neonkit.errors import ConfigurationError, NeonkitError
 from neonkit.health import Readiness
 from neonkit.migrations import History, MigrationError, check_head, upgrade
 from neonkit.observe import Metrics, log_slow_query, slower_than, watch_statements
@@ -33,6 +35,26 @@ _DATA = Path(".neonkit") / "postgres"
 _LONGEST_PAUSE = 5.0
 _NO_SCHEMA = "the schema `neonkit` is missing or of an older release: run `neonkit migrate`"
 _PATIENCE_IN_DEVELOPMENT = 10.0
+_IN_SCOPE = "neonkit.runtime"
+
+
+class NotInstalledError(ConfigurationError):
+    """A call or a dependency of neonkit's that met an app without neonkit."""
+
+    def __init__(self) -> None:
+        super().__init__("this app has no neonkit: call `neonkit.install(app)` where it is made")
+
+
+class NotRunningError(ConfigurationError):
+    """A use of the database of an app that has neonkit, but whose lifespan does not run."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "neonkit is installed on this app, but the app's lifespan does not run, so it has no "
+            "database yet: in a test write `with TestClient(app) as client:`; start a server with "
+            "its lifespan on; where the app is mounted in another one, call `neonkit.install` on "
+            "that one, whose database both then use"
+        )
 
 
 class Runtime:
@@ -50,6 +72,7 @@ class Runtime:
         database: where requests go; `None` while the app is not running.
         has_started: whether the first connection was made and the schema is in place.
         metrics: what `/metrics` tells.
+        parent: the runtime of the app that this one is mounted in, once it was asked through it.
         problems: the app's table of errors and problems.
         readiness: what `/health/ready` asks.
     """
@@ -74,6 +97,57 @@ class Runtime:
         self.metrics = Metrics()
         self.problems: dict[type[Exception], Problem] = dict(TABLE)
         self.readiness: Readiness | None = None
+        self.parent: Runtime | None = None
+
+    @classmethod
+    def of(cls, place: Starlette | HTTPConnection | ConnectionScope) -> "Runtime":
+        """The runtime that `install` put on an app.
+
+        Args:
+            place: the app, or a request to it, a WebSocket or their ASGI scope. An app without
+                neonkit that is mounted in one that has it uses its parent's.
+
+        Raises:
+            NotInstalledError: there is none; the message says what to write.
+        """
+        if isinstance(place, Starlette):
+            found: Runtime | None = getattr(place.state, "neonkit", None)
+        else:
+            scope = place.scope if isinstance(place, HTTPConnection) else place
+            found = getattr(scope["app"].state, "neonkit", None) or scope.get(_IN_SCOPE)
+        if found is None:
+            raise NotInstalledError
+        return found
+
+    def enter(self, scope: ConnectionScope) -> bool:
+        """Put the runtime into a connection's scope, where mounted apps find it.
+
+        Starlette runs no lifespan for an app that is mounted: its database is its parent's.
+
+        Returns:
+            whether it is the first one there; a mounted app's is not.
+        """
+        outer: Runtime = scope.setdefault(_IN_SCOPE, self)
+        if outer is self:
+            return True
+        self.parent = outer
+        return False
+
+    @property
+    def serving(self) -> "Runtime":
+        """The runtime whose lifespan runs: this one, or its parent's where it is mounted."""
+        return self if self.database or self.parent is None else self.parent.serving
+
+    def require_database(self) -> Database:
+        """The database that requests use.
+
+        Raises:
+            NotRunningError: the app's lifespan does not run.
+        """
+        database = self.serving.database
+        if database is None:
+            raise NotRunningError
+        return database
 
     @cached_property
     def cursors(self) -> CursorPolicy:
@@ -182,10 +256,3 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
-
-
-class NotInstalledError(NeonkitError):
-    """A dependency of neonkit was used on an app without it."""
-
-    def __init__(self) -> None:
-        super().__init__("this app has no neonkit: call `neonkit.install(app)` where it is made")

@@ -7,23 +7,12 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from neonkit.db import AsyncSession, Database
-from neonkit.web._runtime import NotInstalledError, Runtime
-
-
-def runtime_of(connection: HTTPConnection) -> Runtime:
-    """The runtime that `install` put on the app."""
-    runtime: Runtime | None = getattr(connection.app.state, "neonkit", None)
-    if runtime is None:
-        raise NotInstalledError
-    return runtime
+from neonkit.web._runtime import Runtime
 
 
 async def get_database(connection: HTTPConnection) -> Database:
     """The app's database; override it in tests to use another."""
-    database = runtime_of(connection).database
-    if database is None:
-        raise NotInstalledError
-    return database
+    return Runtime.of(connection).require_database()
 
 
 DatabaseDep = Annotated[Database, Depends(get_database)]

@@ -1,0 +1,178 @@
+"""The schema: each operation with an id of its own, and the app's own parts as they were."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, FastAPI, Form, Request
+from fastapi.routing import APIRoute
+from httpx2 import ASGITransport, AsyncClient
+from pydantic import BaseModel
+
+import neonkit
+from neonkit import Database, Settings
+from neonkit.testing._app_lifespan import running
+from neonkit.web import raises
+from neonkit.web._problems import TABLE
+
+
+class Problem(BaseModel):
+    """A riddle: a model of the app's, called as a schema of ours is."""
+
+    riddle: str
+
+
+class FieldProblem(BaseModel):
+    """Another one."""
+
+    field: str
+
+
+class Told(BaseModel):
+    """What this app tells of a refusal."""
+
+    reason: str
+
+
+def _app(**options: Any) -> FastAPI:
+    app = FastAPI(**options)
+    neonkit.install(app, Settings(environment="test"))
+    return app
+
+
+def test_two_functions_of_one_name_have_two_ids() -> None:
+    """The first keeps its name; the others get FastAPI's longer one, included ones too."""
+    app, router = _app(), APIRouter(prefix="/inner")
+
+    def upload(a: Annotated[str, Form()]) -> None:
+        del a
+
+    def other(b: Annotated[int, Form()]) -> None:
+        del b
+
+    other.__name__ = "upload"
+    app.post("/a")(upload)
+    app.post("/b")(other)
+    router.post("/c")(other)
+    app.include_router(router)
+    schema = app.openapi()
+    ids = {
+        path: each["post"]["operationId"]
+        for path, each in schema["paths"].items()
+        if "post" in each
+    }
+
+    assert ids == {"/a": "upload", "/b": "upload_b_post", "/inner/c": "upload_inner_c_post"}
+    assert {"Body_upload", "Body_upload_b_post"} <= set(schema["components"]["schemas"])
+
+
+def test_the_apps_own_way_of_naming_operations_stays() -> None:
+    """`generate_unique_id_function` is what it was."""
+    app = _app(generate_unique_id_function=_my_id)
+    app.add_api_route("/x", lambda: None, name="x")
+
+    assert app.openapi()["paths"]["/x"]["get"]["operationId"] == "my_x"
+
+
+def _my_id(route: APIRoute) -> str:
+    return f"my_{route.name}"
+
+
+def test_models_called_as_ours_stay_the_apps() -> None:
+    """Ours take another name, and every reference leads to the right one."""
+    app = _app()
+
+    @app.post("/riddles")
+    def riddle(body: Problem) -> FieldProblem:
+        return FieldProblem(field=body.riddle)
+
+    schema = app.openapi()
+    schemas, answers = (
+        schema["components"]["schemas"],
+        schema["paths"]["/riddles"]["post"]["responses"],
+    )
+    told = answers["422"]["content"]["application/problem+json"]["schema"]["$ref"]
+
+    assert set(schemas["Problem"]["properties"]) == {"riddle"}
+    assert set(schemas["FieldProblem"]["properties"]) == {"field"}
+    assert schemas[told.rpartition("/")[2]]["properties"]["instance"]
+
+
+def test_an_own_422_stays_the_apps() -> None:
+    """A route that documents its own refusal of the input does so here too."""
+    app = _app()
+
+    @app.post("/own", responses={422: {"model": Told, "description": "Why not."}})
+    def own(body: Told) -> Told:
+        return body
+
+    @app.post("/usual")
+    def usual(body: Told) -> Told:
+        return body
+
+    schema = app.openapi()
+    answer = schema["paths"]["/own"]["post"]["responses"]["422"]
+
+    assert answer["description"] == "Why not."
+    assert list(answer["content"]) == ["application/json"]
+    assert "HTTPValidationError" not in schema["components"]["schemas"]
+
+
+def test_webhooks_and_callbacks_stay_whole() -> None:
+    """What others are to answer is described as FastAPI does; no reference leads nowhere."""
+    app, callbacks = _app(), APIRouter()
+
+    @app.webhooks.post("new-note", openapi_extra=raises(*TABLE))
+    def new_note(body: Told) -> None:
+        del body
+
+    @callbacks.post("{$callback_url}/done")
+    def done(body: Told) -> None:
+        del body
+
+    @app.post("/notes", callbacks=callbacks.routes)
+    def note(body: Told) -> None:
+        del body
+
+    schema = app.openapi()
+    told = str(schema)
+
+    assert "HTTPValidationError" in schema["components"]["schemas"]
+    assert "ValidationError" in schema["components"]["schemas"]
+    assert "x-raises" not in told
+    assert schema["paths"]["/notes"]["post"]["callbacks"]["done"]
+
+
+@pytest.fixture
+async def behind(db: Database) -> AsyncIterator[AsyncClient]:
+    """An app behind a proxy that takes a prefix off."""
+    app = _app()
+
+    @app.get("/here")
+    def here(request: Request) -> str:
+        return str(request.url_for("here"))
+
+    async with running(app, db) as asgi:
+        transport = ASGITransport(asgi, root_path="/behind")
+        async with AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+
+async def test_a_root_path_is_the_first_server(behind: AsyncClient) -> None:
+    """As with FastAPI's own schema; the pages find their files below it."""
+    schema = (await behind.get("/openapi.json")).json()
+
+    assert schema["servers"] == [{"url": "/behind"}]
+    assert (await behind.get("/here")).json().endswith("/behind/here")
+    assert 'src="/behind/docs/start.js"' in (await behind.get("/docs")).text
+
+
+async def test_redoc_is_served_without_a_network(behind: AsyncClient) -> None:
+    """The other page of FastAPI's is there, and all that it loads."""
+    page = await behind.get("/redoc")
+
+    assert page.status_code == 200
+    assert "http" not in page.text
+    assert 'src="/behind/redoc/redoc.standalone.js"' in page.text
+    assert (await behind.get("/redoc/redoc.standalone.js")).status_code == 200
+    assert (await behind.get("/redoc/start.js")).status_code == 404

@@ -1,0 +1,80 @@
+"""Security headers: strict on data, none of our business on what a browser renders."""
+
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from httpx2 import AsyncClient
+
+import neonkit
+from neonkit import Settings
+
+STRICT = ("content-security-policy", "x-frame-options")
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> FastAPI:
+    """An app with pages, files and data."""
+    (tmp_path / "site.css").write_text("p {color: red}")
+    (tmp_path / "data.json").write_text("{}")
+    app, mounted = FastAPI(), FastAPI()
+    neonkit.install(app, Settings(environment="test"))
+    app.mount("/static", StaticFiles(directory=tmp_path))
+    app.mount("/mounted", mounted)
+
+    @app.get("/page", response_class=HTMLResponse)
+    async def page() -> str:
+        return "<link rel=stylesheet href=/static/site.css>"
+
+    @app.get("/file")
+    async def file() -> FileResponse:
+        return FileResponse(tmp_path / "site.css")
+
+    @app.get("/own")
+    async def own() -> JSONResponse:
+        return JSONResponse({}, headers={"Content-Security-Policy": "sandbox"})
+
+    @app.get("/elsewhere")
+    async def elsewhere() -> RedirectResponse:
+        return RedirectResponse("/page")
+
+    @app.get("/data")
+    @mounted.get("/data")
+    async def data() -> dict[str, str]:
+        return {}
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("path", "is_strict"),
+    [
+        ("/data", True),
+        ("/nowhere", True),
+        ("/elsewhere", True),
+        ("/openapi.json", True),
+        ("/page", False),
+        ("/file", False),
+        ("/static/site.css", False),
+        ("/static/data.json", False),
+        ("/mounted/data", False),
+        ("/mounted/docs", False),
+    ],
+)
+async def test_the_strict_policy_is_for_data(
+    client: AsyncClient, path: str, is_strict: bool
+) -> None:
+    """JSON, problems and empty answers have it; pages, files and mounted apps look as before."""
+    response = await client.get(path)
+
+    assert [name in response.headers for name in STRICT] == [is_strict] * 2
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_routes_own_policy_is_kept(client: AsyncClient) -> None:
+    """What a route says itself is not said twice."""
+    response = await client.get("/own")
+
+    assert response.headers.get_list("content-security-policy") == ["sandbox"]
