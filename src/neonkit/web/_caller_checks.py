@@ -29,6 +29,7 @@ from neonkit.web._runtime import Runtime
 from neonkit.web._session_dependencies import runtime_of
 
 _ASKING = {get_caller, get_principal}
+_PASSWORD_FORMS = (OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict)
 _FAULTS_OF_INPUT = (
     RequestValidationError,
     IdempotencyKeyInvalidError,
@@ -97,12 +98,18 @@ def document_security(app: FastAPI) -> None:
 def _password_form_path(app: FastAPI) -> str | None:
     for context in iter_route_contexts(app.routes):
         dependant = getattr(context, "dependant", None)
-        if any(
-            _uses(dependant, form)
-            for form in (OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict)
-        ):
+        if any(_uses(dependant, form) for form in _PASSWORD_FORMS):
             return context.path
     return None
+
+
+def takes_password_form(scope: Scope) -> bool:
+    """Whether the route of a request takes FastAPI's password form (RFC 6749, section 4.3.2)."""
+    for context in iter_route_contexts(scope["app"].routes):
+        if context.matches(scope)[0] is Match.FULL:
+            dependant = getattr(context, "dependant", None)
+            return any(_uses(dependant, form) for form in _PASSWORD_FORMS)
+    return False
 
 
 def _uses(dependant: Dependant | None, call: Callable[..., Any]) -> bool:

@@ -21,6 +21,8 @@ from neonkit.web import _health_routes, _metrics_route
 from neonkit.web._body_middleware import BodyMiddleware
 from neonkit.web._caller_checks import check_principal, document_security, told_first
 from neonkit.web._docs_page import remove_docs, serve_docs
+from neonkit.web._head_middleware import HeadMiddleware
+from neonkit.web._media_types import read_media_type
 from neonkit.web._openapi import document_problems, readable_operation_ids
 from neonkit.web._problems import Problem, respond
 from neonkit.web._request_middleware import (
@@ -110,8 +112,9 @@ def add_problems(app: FastAPI) -> None:
 
 
 def add_middleware(app: FastAPI, settings: Settings) -> None:
-    """Add the request's id, deadline, measure and headers, CORS, the last resort, and bodies."""
+    """Add the request's id, deadline, measure and headers, CORS, last resort, heads and bodies."""
     app.add_middleware(BodyMiddleware, most_bytes=settings.max_body_bytes)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(LastResortMiddleware)
     if settings.cors_origins:
         app.add_middleware(
@@ -184,7 +187,10 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 def _has_foreign_body(request: Request, error: RequestValidationError) -> bool:
     """Whether the whole body could not be read because it is not declared to be JSON."""
-    is_json = "json" in request.headers.get("content-type", "")
-    return not is_json and any(
+    try:
+        kind = read_media_type(request.headers.get("content-type", "").encode("latin-1"))
+    except UnsupportedMediaTypeError:  # where the app goes without our middleware
+        return True
+    return not kind.is_json and any(
         tuple(entry["loc"]) == ("body",) and entry["type"] != "missing" for entry in error.errors()
     )

@@ -10,7 +10,15 @@ from neonkit.web._problems import INTERNAL, MEDIA_TYPE, Problem
 
 _RAISES = "x-raises"
 _SCHEMA = "#/components/schemas/Problem"
-_ALWAYS = (INTERNAL, Problem(503, "database-unavailable"), Problem(504, "timeout"))
+_ALWAYS = (
+    Problem(400, "malformed-header"),
+    Problem(414, "uri-too-long"),
+    Problem(415, "unsupported-media-type"),
+    Problem(431, "header-too-large"),
+    INTERNAL,
+    Problem(503, "database-unavailable"),
+    Problem(504, "timeout"),
+)
 _WITH_CREDENTIALS = (Problem(401, "unauthorized"), Problem(401, "invalid-token"))
 _WITH_KEY = (
     Problem(400, "idempotency-key-missing"),
@@ -19,11 +27,7 @@ _WITH_KEY = (
     Problem(422, "idempotency-key-reused"),
 )
 _WITH_INPUT = (Problem(422, "validation-error"),)
-_WITH_BODY = (
-    Problem(400, "malformed-json"),
-    Problem(413, "payload-too-large"),
-    Problem(415, "unsupported-media-type"),
-)
+_WITH_BODY = (Problem(400, "malformed-json"), Problem(413, "payload-too-large"))
 _COMPONENTS: dict[str, Any] = {
     "Problem": {
         "title": "Problem",

@@ -51,6 +51,8 @@ INTERNAL = Problem(500, "internal")
 TABLE: Mapping[type[Exception], Problem] = {
     errors.MalformedJsonError: Problem(400, "malformed-json"),
     errors.MalformedHeaderError: Problem(400, "malformed-header"),
+    errors.HeaderTooLargeError: Problem(431, "header-too-large"),
+    errors.UriTooLongError: Problem(414, "uri-too-long"),
     errors.PayloadTooLargeError: Problem(413, "payload-too-large"),
     errors.UnsupportedMediaTypeError: Problem(415, "unsupported-media-type"),
     errors.RequestTimeoutError: Problem(408, "request-timeout"),
