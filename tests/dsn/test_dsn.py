@@ -270,7 +270,7 @@ def test_what_asyncpg_leaves_out_is_said() -> None:
 def test_a_required_binding_is_a_verified_certificate_at_neon(
     host: str, root: str, mode: str
 ) -> None:
-    """asyncpg has no channel binding: chain and name are verified where the URL requires one."""
+    """Chain and name are verified where the URL requires one: asyncpg has no channel binding."""
     file = quote(str(ssl.get_default_verify_paths().cafile))
     url = f"postgresql://ada@{host}/d?channel_binding=require{mode}{root.format(root=file)}"
     dsn = Dsn.parse(url)

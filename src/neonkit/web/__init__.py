@@ -9,6 +9,7 @@ from neonkit.web._callers import (
     TokenPolicyDep,
     require_role,
 )
+from neonkit.web._head_middleware import HeadPolicy, refusal_of
 from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
     add_boot_step,
@@ -40,6 +41,7 @@ __all__ = [
     "Caller",
     "CallerDep",
     "DatabaseDep",
+    "HeadPolicy",
     "IdempotencyKey",
     "NotInstalledError",
     "OptionalIdempotencyKey",
@@ -63,6 +65,7 @@ __all__ = [
     "get_session",
     "install",
     "raises",
+    "refusal_of",
     "require_role",
     "strict_query",
     "wrap_lifespan",

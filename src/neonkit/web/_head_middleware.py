@@ -15,6 +15,8 @@ from neonkit.errors import (
     UriTooLongError,
 )
 from neonkit.web._media_types import read_media_type
+from neonkit.web._problems import TABLE, document
+from neonkit.web._request_middleware import SECURITY_HEADERS
 
 ONCE = frozenset(
     {
@@ -95,3 +97,22 @@ class HeadMiddleware:
         for name, value in scope["headers"]:
             if name == b"content-type":
                 read_media_type(value)
+
+
+def refusal_of(
+    error: ProblemError, request_id: str
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Write the answer to a request that no app can be given, and that ends its connection.
+
+    Returns:
+        status, headers and body.
+    """
+    headers = {
+        **SECURITY_HEADERS,
+        "Connection": "close",
+        "X-Request-ID": request_id,
+        "X-Process-Time": "0.000s",
+        "Server-Timing": 'app;dur=0.0, db;dur=0.0, trips;desc="0"',
+    }
+    response = document(TABLE[type(error)], str(error), request_id, headers=headers)
+    return response.status_code, response.raw_headers, bytes(response.body)
