@@ -11,6 +11,8 @@
     └── ProblemError                a request that is answered with a problem document
         ├── MalformedJsonError      the body is not one strict JSON document
         ├── MalformedHeaderError    a header cannot be read
+        ├── HeaderTooLargeError     more header lines than this service reads
+        ├── UriTooLongError         a target that is longer than this service reads
         ├── PayloadTooLargeError    the body is longer than this service reads
         ├── UnsupportedMediaTypeError the body is of a kind that is not taken here
         ├── RequestTimeoutError     the body came too slowly
@@ -166,6 +168,31 @@ class MalformedHeaderError(ProblemError):
     """A header that matters here cannot be read."""
 
     detail = "A header is malformed."
+
+
+class HeaderTooLargeError(ProblemError):
+    """The header lines are longer, or more, than this service reads (RFC 6585, section 5).
+
+    Args:
+        most_bytes: of all lines together.
+        most_fields: how many lines.
+    """
+
+    def __init__(self, most_bytes: int, most_fields: int) -> None:
+        super().__init__(
+            f"Headers may have at most {most_bytes} bytes and {most_fields} lines together."
+        )
+
+
+class UriTooLongError(ProblemError):
+    """The request target is longer than this service reads (RFC 9110, section 15.5.15).
+
+    Args:
+        most_bytes: of path and query together.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"Path and query may have at most {most_bytes} bytes together.")
 
 
 class PayloadTooLargeError(ProblemError):

@@ -11,8 +11,10 @@ import pytest
 from asyncpg.connect_utils import _parse_connect_arguments
 from hypothesis import example, given
 from hypothesis import strategies as st
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from neonkit import create_engine
 from neonkit.dsn import Dsn
 from neonkit.errors import UrlError
 
@@ -250,14 +252,123 @@ def test_a_missing_certificate_file_is_named(tmp_path: Path) -> None:
         Dsn.parse(url).for_asyncpg()
 
 
-def test_what_asyncpg_cannot_do_is_said() -> None:
-    """Parameters that asyncpg cannot follow are dropped, and named for whoever asks."""
-    dsn = Dsn.parse(f"postgresql://ada@{DIRECT}/d?{CONSOLE}&keepalives=1")
+def test_what_asyncpg_leaves_out_is_said() -> None:
+    """What only keeps a connection alive is left out, and named for whoever asks."""
+    dsn = Dsn.parse(f"postgresql://ada@{DIRECT}/d?{CONSOLE}&keepalives=1&tcp_user_timeout=9")
 
-    assert [note.partition(":")[0] for note in dsn.asyncpg_notes] == [
-        "channel_binding",
+    assert [note.partition(" ")[0] for note in dsn.asyncpg_notes] == [
         "keepalives",
+        "tcp_user_timeout",
     ]
+
+
+@pytest.mark.parametrize(
+    "mode", ["", "&sslmode=require", "&sslmode=verify-ca", "&sslmode=verify-full"]
+)
+@pytest.mark.parametrize("root", ["", "&sslrootcert={root}"])
+@pytest.mark.parametrize("host", [DIRECT, POOLED])
+def test_a_required_binding_is_a_verified_certificate_at_neon(
+    host: str, root: str, mode: str
+) -> None:
+    """Chain and name are verified where the URL requires one: asyncpg has no channel binding."""
+    file = quote(str(ssl.get_default_verify_paths().cafile))
+    url = f"postgresql://ada@{host}/d?channel_binding=require{mode}{root.format(root=file)}"
+    dsn = Dsn.parse(url)
+    context = dsn.for_asyncpg()["ssl"]
+
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert dsn.asyncpg_refusal is None
+    assert dsn.for_psycopg()["channel_binding"] == "require"
+
+
+REQUIRED = [
+    ("h.example", "channel_binding=require&sslmode=require", "channel_binding"),
+    ("h.example", "channel_binding=require", "channel_binding"),
+    ("h.example", "channel_binding=require&sslmode=verify-ca", "channel_binding"),
+    ("localhost", "channel_binding=require&sslmode=require", "channel_binding"),
+    ("neon.tech.example", "channel_binding=require&sslmode=require", "channel_binding"),
+    (DIRECT, "channel_binding=require&sslmode=disable", "channel_binding"),
+    (DIRECT, "channel_binding=require&sslmode=prefer", "channel_binding"),
+    ("h.example", "sslnegotiation=direct", "sslnegotiation"),
+    ("h.example", "sslnegotiation=direct&sslmode=allow", "sslnegotiation"),
+    ("h.example", "sslcert=a&sslkey=b", "sslcert"),
+    ("h.example", "sslkey=b&sslmode=require", "sslkey"),
+    ("h.example", "sslrootcert=a", "sslrootcert"),
+    ("h.example", "sslrootcert=a&sslmode=prefer", "sslrootcert"),
+    ("h.example", "sslrootcert=system&sslmode=require", "sslrootcert"),
+    ("h.example", "sslrootcert=system&sslmode=disable", "sslrootcert"),
+]
+
+
+@pytest.mark.parametrize(("host", "query", "part"), REQUIRED)
+def test_what_was_required_is_refused_rather_than_dropped(host: str, query: str, part: str) -> None:
+    """Each names its parameter and a way out, before anything is connected."""
+    dsn = Dsn.parse(f"postgresql://ada@{host}/d?{query}")
+
+    with pytest.raises(UrlError, match=r"sslmode=verify-full|leave it out|no sslcert") as caught:
+        dsn.for_asyncpg()
+    assert caught.value.part == part
+    assert str(dsn.asyncpg_refusal) == str(caught.value)
+    with pytest.raises(UrlError):
+        create_engine(dsn)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["channel_binding=require&sslmode=verify-full", "channel_binding=require&sslrootcert=system"],
+)
+def test_a_verified_certificate_stands_in_for_the_binding(query: str) -> None:
+    """At any host, where the URL itself asks for `verify-full`."""
+    context = Dsn.parse(f"postgresql://ada@h.example/d?{query}").for_asyncpg()["ssl"]
+
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.mark.parametrize(
+    "url", [f"postgresql://ada@{DIRECT}/d?{CONSOLE}", "postgresql://ada@h/d?sslmode=verify-full"]
+)
+def test_a_system_without_root_certificates(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to verify with: refused, with what to install or to name."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+
+    with pytest.raises(UrlError, match="ca-certificates"):
+        Dsn.parse(url).for_asyncpg()
+
+
+LIBPQ = sorted(
+    option.keyword.decode()
+    for option in pq.Conninfo.get_defaults()
+    if not option.keyword.startswith(b"_")
+)
+
+
+@pytest.mark.parametrize("name", LIBPQ)
+def test_every_parameter_of_libpq_is_had_or_refused(name: str) -> None:
+    """Each that this libpq knows is read, or refused by its name and not as a misspelling."""
+    said = _refusal_of(f"postgresql://ada@h/d?{name}=1")
+
+    assert said is None or name in said
+    assert "there is no parameter" not in (said or "")
+
+
+def _refusal_of(url: str) -> str | None:
+    try:
+        Dsn.parse(url)
+    except UrlError as refusal:
+        return str(refusal)
+    return None
+
+
+def test_a_name_for_the_log_of_the_server() -> None:
+    """`fallback_application_name` counts where nothing else names the client, on both drivers."""
+    fallback = Dsn.parse("postgresql://ada@h/d?fallback_application_name=b")
+    both = fallback.replace(parameters={"application_name": "a", **fallback.parameters})
+
+    assert fallback.for_asyncpg()["server_settings"] == {"application_name": "b"}
+    assert both.for_asyncpg()["server_settings"] == {"application_name": "a"}
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30)

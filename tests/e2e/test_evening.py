@@ -93,7 +93,7 @@ def test_serve_makes_no_tables(folder: Path, outside: OutsidePostgres) -> None:
 
 @pytest.mark.parametrize("pooler", ["", "-pooler"])
 def test_one_line_for_the_app_you_have(folder: Path, outside: OutsidePostgres, pooler: str) -> None:
-    """A URL as Neon's console prints it works in a hand-wired app, over TLS."""
+    """A URL as Neon's console prints it works in a hand-wired app, over TLS that is verified."""
     login = outside.url.partition("@")[0]
     url = (
         f"{login}@{NEON.format(pooler=pooler)}:{outside.port}/postgres"
@@ -101,7 +101,7 @@ def test_one_line_for_the_app_you_have(folder: Path, outside: OutsidePostgres, p
     )
     with serving(
         folder, "uvicorn", "plain:app", "--port", "{port}", "--loop", "asyncio",
-        NEON_DATABASE_URL=url, PYTHONPATH=str(folder),
+        NEON_DATABASE_URL=url, PYTHONPATH=str(folder), SSL_CERT_FILE=str(outside.certificate),
     ) as served:  # fmt: skip
         assert served.wait_for("/tls", 200, 20).startswith('"TLSv1.')
         assert _post(served, "/readers?username=ada", None)[0] == 200

@@ -2,10 +2,12 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -180,3 +182,65 @@ def test_without_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="package openssl"):
         Certificate.make(tmp_path)
+
+
+NEON = "ep-cool-name-123456.eu-central-1.aws.neon.tech"
+CONSOLE = {"sslmode": "require", "channel_binding": "require"}
+
+
+def _certificate_for(host: str, folder: Path) -> Certificate:
+    """A certificate that signs itself, as somebody in between would make it."""
+    made = Certificate(folder / "certificate.pem", folder / "key.pem")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"),
+            *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", f"/CN={host}"),
+            *("-addext", f"subjectAltName=DNS:{host}", "-keyout", made.key, "-out", made.file),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return made
+
+
+@pytest.fixture
+def neon_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers for DNS has taken Neon's name over: it is this machine."""
+    real = socket.getaddrinfo
+
+    def resolve(host: object, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  # as socket's own
+        return real("127.0.0.1" if host == NEON else host, *arguments, **options)  # type: ignore[arg-type]  # as above
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+@pytest.mark.usefixtures("neon_is_here")
+async def test_somebody_in_between_who_makes_a_certificate(
+    server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL of Neon's console connects on asyncpg only where the certificate holds for the host."""
+    (tmp_path / "other").mkdir()
+    made = _certificate_for(NEON, tmp_path)
+    other = _certificate_for(NEON.replace("cool", "evil"), tmp_path / "other")
+    real = Dsn.parse(server.url)
+
+    async def say(wire: WireProxy, **parameters: str) -> object:
+        given = {**CONSOLE, **parameters}
+        dsn = wire.dsn.replace(host=NEON, parameters=given)
+        connection = await asyncpg.connect(**dsn.for_asyncpg(), statement_cache_size=0)
+        try:
+            return await connection.fetchval("SELECT 1")
+        finally:
+            await connection.close()
+
+    async with WireProxy.start(real, tls=made.context()) as wire:
+        with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
+            await say(wire)
+        assert await say(wire, sslrootcert=str(made.file)) == 1
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await say(wire, sslrootcert=str(other.file))
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
+        assert await say(wire) == 1
+    async with WireProxy.start(real, tls=other.context()) as wire:
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            await say(wire, sslrootcert=str(other.file))

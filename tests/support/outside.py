@@ -41,6 +41,11 @@ class OutsidePostgres:
         """Its address, without parameters."""
         return f"postgresql://outsider:{PASSWORD}@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def certificate(self) -> Path:
+        """Its certificate, which signs itself and holds for every endpoint of Neon's."""
+        return self.folder / "data" / "server.crt"
+
     def run(self, program: str, *arguments: str) -> str:
         """Run one of its programs as the server's user."""
         done: subprocess.CompletedProcess[str] = subprocess.run(
@@ -64,6 +69,7 @@ class OutsidePostgres:
         subprocess.run(
             [
                 "openssl", "req", "-new", "-x509", "-nodes", "-days", "2", "-subj", "/CN=outside",
+                "-addext", "subjectAltName=DNS:*.us-east-2.aws.neon.tech",
                 "-keyout", "data/server.key", "-out", "data/server.crt",
             ],
             cwd=self.folder, check=True, capture_output=True, **_IDENTITY,

@@ -2,13 +2,15 @@
 
 from typing import Final
 
-from uvicorn._types import ASGIApplication
+from uvicorn._types import ASGI3Application, ASGIApplication
 
 from neonkit._seams.record import ATTRIBUTE, Seam
 
-__all__ = ["SEAMS", "ASGIApplication"]
+__all__ = ["SEAMS", "ASGI3Application", "ASGIApplication"]
 
 _SERVER = "uvicorn:Server"
+_PROTOCOL = "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol"
+_BOUNDS = "a client that sends slowly, or without end, holds its connection for ever"
 _DRAIN = "a deployment cuts requests off instead of letting them finish"
 
 SEAMS: Final = (
@@ -27,5 +29,9 @@ SEAMS: Final = (
     Seam(_SERVER, "started", ATTRIBUTE, "`neonkit serve` exits with the wrong code"),
     Seam(_SERVER, "should_exit", ATTRIBUTE, _DRAIN),
     Seam(_SERVER, "force_exit", ATTRIBUTE, "a third signal does not hurry the end"),
+    Seam("uvicorn._types", "ASGI3Application", ATTRIBUTE, "`neonkit serve` cannot be imported"),
+    Seam(_PROTOCOL, "_should_upgrade", "(self)", "a WebSocket's handshake has no bound"),
+    Seam(_PROTOCOL, "_start_asgi_task", "(self)", _BOUNDS),
+    Seam(_PROTOCOL, "_unset_keepalive_if_required", "(self)", _BOUNDS),
     Seam("uvicorn:Config", "timeout_graceful_shutdown", ATTRIBUTE, _DRAIN),
 )

@@ -118,7 +118,7 @@ class Connection:
         if mode == "disable":
             return self._unsafe("sslmode=disable: nothing is encrypted", "sslmode=verify-full")
         try:
-            is_encrypted = await _handshake(self._dsn)
+            is_encrypted = await _handshake(self._dsn, self._driver)
         except (UrlError, OSError, asyncio.IncompleteReadError) as error:
             return self._fail("tls", *_explain_handshake(error))
         if is_encrypted:
@@ -134,12 +134,16 @@ class Connection:
 
     async def _judge_certificate(self) -> Check:
         mode = self._dsn.sslmode
-        if _context(self._dsn).verify_mode is ssl.CERT_REQUIRED:
-            return self._ok("tls", f"encrypted, and the certificate holds (sslmode={mode})")
+        context = _context(self._dsn, self._driver)
+        if context.verify_mode is ssl.CERT_REQUIRED:
+            kept = "verify-full" if context.check_hostname else "verify-ca"
+            return self._ok("tls", f"encrypted, and the certificate holds (as sslmode={kept})")
+        if self._dsn.requires_binding:
+            return self._ok("tls", "encrypted, and the login is bound to it (channel_binding)")
         what = f"encrypted, but sslmode={mode} does not verify whose certificate it is"
         strict = {**self._dsn.parameters, "sslmode": "verify-full"}
         try:
-            await _handshake(self._dsn.replace(parameters=strict))
+            await _handshake(self._dsn.replace(parameters=strict), self._driver)
         except (OSError, asyncio.IncompleteReadError):
             return self._unsafe(what, "sslmode=verify-full, with sslrootcert=FILE")
         return self._unsafe(what, "sslmode=verify-full: this certificate holds")
@@ -203,13 +207,13 @@ async def _open(dsn: Dsn) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection(dsn.host, dsn.port)
 
 
-async def _handshake(dsn: Dsn) -> bool:
+async def _handshake(dsn: Dsn, driver: Driver) -> bool:
     """Ask for TLS and shake hands.
 
     Returns:
         Whether the server offers it.
     """
-    context = _context(dsn)
+    context = _context(dsn, driver)
     reader, writer = await _open(dsn)
     try:
         if dsn.parameters.get("sslnegotiation") != "direct":
@@ -236,7 +240,9 @@ def _explain_handshake(error: Exception) -> tuple[str, str]:
     )
 
 
-def _context(dsn: Dsn) -> ssl.SSLContext:
+def _context(dsn: Dsn, driver: Driver) -> ssl.SSLContext:
+    if driver == "psycopg":  # libpq binds the login by itself, and verifies nothing for it
+        dsn = dsn.replace(parameters={**dsn.parameters, "channel_binding": "prefer"})
     given = dsn.for_asyncpg()["ssl"]
     if isinstance(given, ssl.SSLContext):
         return given

@@ -17,6 +17,7 @@ import uvicorn
 
 from neonkit._seams.uvicorn import ASGIApplication
 from neonkit.cli._entrypoint import load_app
+from neonkit.cli._http_protocol import ConnectionPolicy, connections_within, http_protocol
 from neonkit.cli._server_policy import ServerPolicy
 from neonkit.errors import ConfigurationError
 from neonkit.observe import configure_logging
@@ -177,5 +178,6 @@ def _config(app: ASGIApplication, policy: ServerPolicy) -> uvicorn.Config:
         proxy_headers=bool(policy.trusted_proxies),
         forwarded_allow_ips=list(policy.trusted_proxies),
         timeout_keep_alive=_KEEP_ALIVE,
+        http=http_protocol(ConnectionPolicy(most_connections=connections_within())),  # type: ignore[arg-type]  # it is called, as a class would be
         workers=1,
     )

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from neonkit.dsn import _neon
 from neonkit.dsn._parameters import check_parameter
-from neonkit.dsn._tls import ssl_argument
+from neonkit.dsn._tls import asyncpg_mode_of, mode_of, ssl_argument
 from neonkit.errors import UrlError
 
 _SHAPE = "it should look like postgresql://USER:PASSWORD@HOST/DATABASE?sslmode=require"
@@ -21,13 +21,12 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?\Z")
 _DEFAULT_PORT = 5432
-_ASYNCPG_CANNOT = {
-    "channel_binding": "asyncpg has no channel binding: it is left out",
-    "keepalives": "asyncpg sets no TCP keepalives: it is left out",
-    "keepalives_count": "asyncpg sets no TCP keepalives: it is left out",
-    "keepalives_idle": "asyncpg sets no TCP keepalives: it is left out",
-    "keepalives_interval": "asyncpg sets no TCP keepalives: it is left out",
-    "tcp_user_timeout": "asyncpg sets no TCP_USER_TIMEOUT: it is left out",
+_ASYNCPG_LEAVES_OUT = {
+    "keepalives": "TCP keepalives",
+    "keepalives_count": "TCP keepalives",
+    "keepalives_idle": "TCP keepalives",
+    "keepalives_interval": "TCP keepalives",
+    "tcp_user_timeout": "TCP_USER_TIMEOUT",
 }
 
 
@@ -95,7 +94,7 @@ class Dsn:
     @property
     def sslmode(self) -> str:
         """What the URL says, else `require` for Neon and libpq's own `prefer` elsewhere."""
-        return self.parameters.get("sslmode", "require" if self.is_neon else "prefer")
+        return mode_of(self.parameters, is_neon=self.is_neon)
 
     def direct(self) -> Self:
         """The same database without the pooler; unchanged where the host is not Neon's."""
@@ -150,10 +149,15 @@ class Dsn:
         return keywords if self.password is None else {**keywords, "password": self.password}
 
     def for_asyncpg(self) -> dict[str, Any]:
-        """Keywords for `asyncpg.connect`; what it cannot do stands in `asyncpg_notes`."""
+        """Keywords for `asyncpg.connect`; what it leaves out stands in `asyncpg_notes`.
+
+        Raises:
+            UrlError: a parameter requires what asyncpg cannot give, or a file cannot be used.
+        """
+        mode = asyncpg_mode_of(self.parameters, is_neon=self.is_neon)
         server_settings = {
-            name: self.parameters[name]
-            for name in ("application_name", "options")
+            name.removeprefix("fallback_"): self.parameters[name]
+            for name in ("fallback_application_name", "application_name", "options")
             if name in self.parameters
         }
         keywords: dict[str, Any] = {
@@ -162,7 +166,7 @@ class Dsn:
             "host": self.host,
             "port": self.port,
             "database": self.database,
-            "ssl": ssl_argument(self.sslmode, self.parameters),
+            "ssl": ssl_argument(mode, self.parameters),
             "server_settings": server_settings,
         }
         if self.parameters.get("sslnegotiation") == "direct":
@@ -175,10 +179,26 @@ class Dsn:
 
     @property
     def asyncpg_notes(self) -> tuple[str, ...]:
-        """What of this URL asyncpg cannot do."""
+        """What of this URL asyncpg leaves out; nothing that a connection's safety rests on."""
         return tuple(
-            f"{name}: {note}" for name, note in _ASYNCPG_CANNOT.items() if name in self.parameters
+            f"{name} is left out, because asyncpg sets no {what}: DATABASE_DRIVER=psycopg does"
+            for name, what in _ASYNCPG_LEAVES_OUT.items()
+            if name in self.parameters
         )
+
+    @property
+    def requires_binding(self) -> bool:
+        """Whether a login must be bound to its TLS channel (`channel_binding=require`)."""
+        return self.parameters.get("channel_binding") == "require"
+
+    @property
+    def asyncpg_refusal(self) -> UrlError | None:
+        """Why asyncpg may not be used: it cannot give what this URL requires. Reads no file."""
+        try:
+            asyncpg_mode_of(self.parameters, is_neon=self.is_neon)
+        except UrlError as refusal:
+            return refusal
+        return None
 
     def _render(self, password: str | None) -> str:
         login = quote(self.user, safe="") + ("" if password is None else f":{password}")

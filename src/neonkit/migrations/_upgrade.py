@@ -91,7 +91,13 @@ async def check_head(connection: AsyncConnection, folder: Path) -> None:
 @asynccontextmanager
 async def connected(dsn: Dsn) -> AsyncIterator[AsyncConnection]:
     """Lend a connection that may take its time; no deadline of a request holds inside."""
-    engine = create_engine(dsn, pool=_POOL, timeouts=_TIMEOUTS, application_name="neonkit migrate")
+    engine = create_engine(
+        dsn,
+        driver="psycopg" if dsn.asyncpg_refusal else "asyncpg",
+        pool=_POOL,
+        timeouts=_TIMEOUTS,
+        application_name="neonkit migrate",
+    )
     with open_scope(), explained(f"the database at {dsn.host} cannot be migrated"):
         try:
             async with engine.connect() as connection:

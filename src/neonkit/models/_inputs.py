@@ -1,18 +1,29 @@
 """What clients send: validated, with nothing unknown in it."""
 
+import re
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, field_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from sqlmodel import SQLModel
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 
 def _has_unstorable_text(value: object) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value)
-    if isinstance(value, dict):
-        return any(_has_unstorable_text(part) for pair in value.items() for part in pair)
-    return isinstance(value, list) and any(map(_has_unstorable_text, value))
+    """Without recursion: how deep a value is nested is the client's choice."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            if _UNSTORABLE.search(part):
+                return True
+        elif isinstance(part, dict):
+            waiting.extend(part)
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+    return False
 
 
 def _fields_of(schema: Any) -> dict[str, Any]:  # noqa: ANN401  # a core schema is a tree of dicts

@@ -45,6 +45,15 @@ def problems_of(settings: "Settings") -> Iterator[Problem]:
         yield Problem(_ADMIN, text)
     if settings.is_production:
         yield from _missing_in_production(settings)
+    yield from _beyond_the_driver(settings)
+
+
+def _beyond_the_driver(settings: "Settings") -> Iterator[Problem]:
+    """What a URL requires of the connection is had, or the start is refused."""
+    if settings.traffic_dsn is not None and settings.database_driver == "asyncpg":
+        refusal = settings.traffic_dsn.asyncpg_refusal
+        if refusal is not None:
+            yield Problem((*_URLS, "database_driver"), str(refusal))
 
 
 def _timeouts_out_of_order(settings: "Settings") -> Iterator[Problem]:
@@ -102,6 +111,9 @@ def _about_urls(settings: "Settings") -> Iterator[str]:
             "NEON_DATABASE_URL too, for migrations"
         )
     urls = (settings.traffic_dsn, settings.direct_dsn)
+    traffic = settings.traffic_dsn
+    if traffic is not None and settings.database_driver == "asyncpg":
+        yield from traffic.asyncpg_notes
     if any(dsn and not dsn.is_local and dsn.sslmode in _WITHOUT_TLS for dsn in urls):
         yield "the database is on another host without TLS: add sslmode=verify-full"
 

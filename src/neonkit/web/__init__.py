@@ -12,6 +12,7 @@ from neonkit.web._callers import (
     require_role,
 )
 from neonkit.web._drain_switch import draining
+from neonkit.web._head_middleware import HeadPolicy, refusal_of
 from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
     add_boot_step,
@@ -42,6 +43,7 @@ __all__ = [
     "CallerDep",
     "CreatedDep",
     "DatabaseDep",
+    "HeadPolicy",
     "IdempotencyKey",
     "NotInstalledError",
     "NotRunningError",
@@ -70,6 +72,7 @@ __all__ = [
     "install",
     "raises",
     "readable_operation_ids",
+    "refusal_of",
     "require_role",
     "strict_query",
     "timeout",

@@ -1,25 +1,39 @@
 """Bodies are read strictly and within bounds, before the app sees them; pure ASGI."""
 
 import json
+import re
 from collections.abc import Mapping
-from email.message import Message as HeaderMessage
+from itertools import accumulate
 from typing import Any, NoReturn
+from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neonkit.errors import (
+    FieldProblem,
     MalformedHeaderError,
     MalformedJsonError,
     PayloadTooLargeError,
+    RequestInvalidError,
     UnsupportedMediaTypeError,
 )
+from neonkit.web._media_types import FORM, MULTIPART, MediaType, read_media_type
+from neonkit.web._password_form import takes_password_form
+
+DEEPEST = 64
+"""Arrays and objects within each other, in a JSON body."""
+
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_NOT_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}")
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 class BodyMiddleware:
-    """Refuses bodies that are too large, compressed, or JSON that two parsers could read apart.
+    """Refuses bodies that are too large, compressed, or that two parsers could read apart.
 
     Strict JSON (RFC 8259, RFC 7493) is UTF-8 without a byte order mark, has no duplicate keys,
-    no `NaN` or `Infinity`, and one document.
+    no `NaN` or `Infinity`, one document, and at most 64 arrays and objects within each other.
+    Strict forms are UTF-8 behind their escapes.
 
     Args:
         app: what it wraps.
@@ -33,42 +47,101 @@ class BodyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            if b"content-length" in headers or b"transfer-encoding" in headers:
-                receive = await self._check(headers, receive)
-        await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if not _may_have_body(scope, headers):
+            await self.app(scope, receive, send)
+            return
+        self._refuse_head(headers)
+        body = _Body(receive, send, self.most_bytes)
+        kind = read_media_type(headers.get(b"content-type", b""))
+        _refuse_kind(kind, scope)
+        if kind.is_json or kind.essence == FORM:
+            await body.read()
+            _check(kind, body.content)
+        await self.app(scope, body.receive, body.send)
 
-    async def _check(self, headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
-        self._refuse_length(headers.get(b"content-length", b"0"))
+    def _refuse_head(self, headers: Mapping[bytes, bytes]) -> None:
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit():
+            raise MalformedHeaderError("Content-Length must be a number of bytes.")
+        if int(length[:20]) > self.most_bytes:
+            raise PayloadTooLargeError(self.most_bytes)
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise UnsupportedMediaTypeError("Send the body without a Content-Encoding.")
-        bounded = self._bound(receive)
-        if not _is_json(headers.get(b"content-type", b"")):
-            return bounded
-        body = await _read(bounded)
-        if body:
-            check_json(body)
-        return _replay(body, receive)
 
-    def _refuse_length(self, value: bytes) -> None:
-        if not value.isdigit():
-            raise MalformedHeaderError("Content-Length must be a number of bytes.")
-        if int(value[:20]) > self.most_bytes:
-            raise PayloadTooLargeError(self.most_bytes)
 
-    def _bound(self, receive: Receive) -> Receive:
-        seen = 0
+class _Body:
+    """A body that is given to the app as it comes, or at once where it was read before.
 
-        async def bounded() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.most_bytes:
-                raise PayloadTooLargeError(self.most_bytes)
-            return message
+    The refusal of one that is too long replaces whatever the app makes of it: FastAPI answers
+    400 to anything that goes wrong while it reads a form.
+    """
 
-        return bounded
+    def __init__(self, receive: Receive, send: Send, most_bytes: int) -> None:
+        self.content = b""
+        self._receive = receive
+        self._send = send
+        self._most_bytes = most_bytes
+        self._seen = 0
+        self._refusal: PayloadTooLargeError | None = None
+        self._is_read = False
+
+    async def read(self) -> None:
+        """Read it whole; nothing where the client hung up."""
+        chunks: list[bytes] = []
+        message: Message = {"more_body": True}
+        while message.get("more_body", False):
+            message = await self.receive()
+            chunks.append(message.get("body", b""))
+        if message["type"] == "http.request":
+            self.content = b"".join(chunks)
+            self._is_read = True
+
+    async def receive(self) -> Message:
+        """Give the app the next part of it."""
+        if self._is_read:
+            self._is_read = False
+            return {"type": "http.request", "body": self.content, "more_body": False}
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._most_bytes:
+            self._refusal = PayloadTooLargeError(self._most_bytes)
+            raise self._refusal
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Let the app's answer pass, unless the body was refused."""
+        if self._refusal is not None and message["type"] == "http.response.start":
+            raise self._refusal
+        await self._send(message)
+
+
+def _may_have_body(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Whether anything can follow the head: HTTP/1 says so by a header, HTTP/2 need not."""
+    return (
+        b"content-length" in headers
+        or b"transfer-encoding" in headers
+        or not scope.get("http_version", "1.1").startswith("1")
+    )
+
+
+def _refuse_kind(kind: MediaType, scope: Scope) -> None:
+    if (kind.is_json or kind.is_form) and not kind.is_utf_8:
+        raise UnsupportedMediaTypeError("JSON and forms are sent as UTF-8 here.")
+    if kind.essence == MULTIPART and takes_password_form(scope):
+        raise UnsupportedMediaTypeError(f"Send the form as {FORM}.")
+
+
+def _check(kind: MediaType, body: bytes) -> None:
+    if not body:
+        return
+    if kind.is_json:
+        check_json(body)
+    else:
+        _check_form(body)
 
 
 def check_json(body: bytes) -> None:
@@ -77,14 +150,34 @@ def check_json(body: bytes) -> None:
     Raises:
         MalformedJsonError: what is wrong with it, without a piece of it.
     """
+    if _depth(body) > DEEPEST:
+        raise MalformedJsonError(f"The body is nested too deeply: {DEEPEST} levels are read.")
     try:
         _STRICT.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         raise MalformedJsonError("The body is not valid UTF-8.") from None
-    except RecursionError:
-        raise MalformedJsonError("The body is nested too deeply.") from None
     except ValueError:
         raise MalformedJsonError("The body is not one valid JSON document.") from None
+
+
+def _depth(body: bytes) -> int:
+    """How deep it is nested, or a little more than it is: decoding needs a stack for that."""
+    openers = body.count(b"[") + body.count(b"{")
+    if openers <= DEEPEST:
+        return openers
+    brackets = _STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS)
+    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+
+
+def _check_form(body: bytes) -> None:
+    try:
+        if body.isascii():
+            unquote_to_bytes(body).decode("utf-8")
+            return
+    except UnicodeDecodeError:
+        pass
+    fault = FieldProblem("/body", "unreadable", "It must be UTF-8, with %-escapes beyond ASCII.")
+    raise RequestInvalidError(errors=[fault])
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> None:
@@ -97,42 +190,3 @@ def _refuse(_constant: str) -> NoReturn:
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=_refuse)
-
-
-def _is_json(value: bytes) -> bool:
-    if value == b"application/json":  # nearly always; the parser takes 20 µs
-        return True
-    header = HeaderMessage()
-    header["content-type"] = value.decode("latin-1")
-    kind = header.get_content_type()
-    is_json = kind == "application/json" or (
-        kind.startswith("application/") and kind.endswith("+json")
-    )
-    charset = header.get_content_charset("utf-8")
-    if is_json and charset not in {"utf-8", "utf8"}:
-        raise UnsupportedMediaTypeError("JSON is sent as UTF-8 here.")
-    return is_json
-
-
-async def _read(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return b""
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(chunks)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    is_pending = True
-
-    async def replay() -> Message:
-        nonlocal is_pending
-        if is_pending:
-            is_pending = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return replay

@@ -9,6 +9,7 @@ from neonkit.db import problem_error_of
 from neonkit.errors import ProblemError, UnsupportedMediaTypeError
 from neonkit.web._caller_checks import told_first
 from neonkit.web._defects import mark_answered, report_defect
+from neonkit.web._media_types import read_media_type
 from neonkit.web._problems import respond
 from neonkit.web._request_middleware import request_in
 from neonkit.web._runtime import Runtime
@@ -66,7 +67,10 @@ async def answer_defect(request: Request, error: Exception) -> Response:
 
 def _has_foreign_body(request: Request, error: RequestValidationError) -> bool:
     """Tell if the whole body could not be read because it is not declared to be JSON."""
-    is_json = "json" in request.headers.get("content-type", "").lower()
-    return not is_json and any(
+    try:
+        kind = read_media_type(request.headers.get("content-type", "").encode("latin-1"))
+    except UnsupportedMediaTypeError:  # where the app goes without our middleware
+        return True
+    return not kind.is_json and any(
         tuple(entry["loc"]) == ("body",) and entry["type"] != "missing" for entry in error.errors()
     )

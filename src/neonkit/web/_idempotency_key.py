@@ -100,7 +100,7 @@ def _fingerprints(body: bytes, runtime: Runtime) -> tuple[bytes, ...]:
     """What the body means, under each signing key: bodies hold passwords, so no plain digest."""
     try:
         meant = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
-    except ValueError:
+    except (ValueError, RecursionError):  # a body of another type may look like deep JSON
         meant = body
     return tuple(
         hmac.digest(signing, b"neonkit.fingerprint:" + meant, "sha256")

@@ -27,6 +27,7 @@ from neonkit.web._caller_checks import check_principal
 from neonkit.web._defects import report_once
 from neonkit.web._docs_page import remove_docs, serve_docs
 from neonkit.web._error_answers import answer_refusal
+from neonkit.web._head_middleware import HeadMiddleware
 from neonkit.web._middleware_order import put_outside
 from neonkit.web._openapi import document, readable_operation_ids
 from neonkit.web._problem_middleware import ProblemMiddleware
@@ -161,7 +162,7 @@ def add_middleware(
     timing_headers: bool = True,
     strict_bodies: bool = True,
 ) -> None:
-    """Add the request's id, time limit, measure and headers, CORS, the last resort, and bodies.
+    """Add the request's id, time limit, measure, headers, CORS, last resort, heads and bodies.
 
     Args:
         app: an app with neonkit.
@@ -172,6 +173,7 @@ def add_middleware(
     """
     if strict_bodies:
         app.add_middleware(BodyMiddleware, most_bytes=settings.max_body_bytes)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(ProblemMiddleware)
     security = SecurityHeaders(is_sent=security_headers, has_hsts=settings.is_production)
     outer = [

@@ -8,21 +8,27 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
-from fastapi.security import OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict
 
 from neonkit import errors
-from neonkit._seams.fastapi import dependant_of, name_operations, routes_of
+from neonkit._seams.fastapi import name_operations
 from neonkit.web._bearer_token import SCHEME
-from neonkit.web._caller_checks import uses
+from neonkit.web._password_form import password_form_path
 from neonkit.web._problems import INTERNAL, INVALID, MEDIA_TYPE, TABLE, Problem
 from neonkit.web._runtime import Runtime
 
 _RAISES = "x-raises"
 _REF = "#/components/schemas/"
 _METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
-_PASSWORD_FORMS = (OAuth2PasswordRequestForm, OAuth2PasswordRequestFormStrict)
 
-_ALWAYS = (INTERNAL, TABLE[errors.DatabaseUnavailableError], TABLE[errors.DeadlineError])
+_ALWAYS = (
+    TABLE[errors.MalformedHeaderError],
+    TABLE[errors.UriTooLongError],
+    TABLE[errors.UnsupportedMediaTypeError],
+    TABLE[errors.HeaderTooLargeError],
+    INTERNAL,
+    TABLE[errors.DatabaseUnavailableError],
+    TABLE[errors.DeadlineError],
+)
 _WITH_CREDENTIALS = (TABLE[errors.UnauthorizedError], TABLE[errors.InvalidTokenError])
 _WITH_KEY = (
     TABLE[errors.IdempotencyKeyMissingError],
@@ -31,11 +37,7 @@ _WITH_KEY = (
     TABLE[errors.IdempotencyKeyReusedError],
 )
 _WITH_INPUT = (INVALID,)
-_WITH_BODY = (
-    TABLE[errors.MalformedJsonError],
-    TABLE[errors.PayloadTooLargeError],
-    TABLE[errors.UnsupportedMediaTypeError],
-)
+_WITH_BODY = (TABLE[errors.MalformedJsonError], TABLE[errors.PayloadTooLargeError])
 _FASTAPIS_422 = {"$ref": f"{_REF}HTTPValidationError"}
 
 
@@ -118,18 +120,10 @@ def _name_of(kind: type[Exception]) -> str:
 def _add_sign_in(schema: dict[str, Any], app: FastAPI) -> None:
     """Let `/docs` sign in at the route that takes FastAPI's password form, if there is one."""
     schemes = schema.get("components", {}).get("securitySchemes", {})
-    path = _password_form_path(app)
+    path = password_form_path(app)
     if SCHEME in schemes and path is not None:
         flow = {"tokenUrl": path.removeprefix("/"), "scopes": {}}
         schemes[SCHEME] = {"type": "oauth2", "flows": {"password": flow}}
-
-
-def _password_form_path(app: FastAPI) -> str | None:
-    for context in routes_of(app):
-        dependant = dependant_of(context)
-        if any(uses(dependant, form) for form in _PASSWORD_FORMS):
-            return context.path
-    return None
 
 
 def _add_all_problems(schema: dict[str, Any], table: Mapping[type[Exception], Problem]) -> None:

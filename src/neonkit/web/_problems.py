@@ -19,6 +19,7 @@ from neonkit.web._pointers import pointer_into
 
 MEDIA_TYPE = "application/problem+json"
 
+_ENDING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}  # of a body half read
 _MOST_FIELDS = 100
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED}
 
@@ -71,6 +72,8 @@ _OF_THE_MOMENT = {
 TABLE: Mapping[type[Exception], Problem] = {
     errors.MalformedJsonError: Problem(400, "malformed-json", is_about_input=True),
     errors.MalformedHeaderError: Problem(400, "malformed-header", is_about_input=True),
+    errors.HeaderTooLargeError: Problem(431, "header-too-large"),
+    errors.UriTooLongError: Problem(414, "uri-too-long"),
     errors.PayloadTooLargeError: Problem(413, "payload-too-large", is_about_input=True),
     errors.UnsupportedMediaTypeError: Problem(415, "unsupported-media-type", is_about_input=True),
     errors.RequestTimeoutError: Problem(408, "request-timeout"),
@@ -179,6 +182,8 @@ def document(
     sent = dict(headers or {})
     if problem.retry_after is not None:
         sent.setdefault("Retry-After", str(problem.retry_after))
+    if problem.status in _ENDING:
+        sent.setdefault("Connection", "close")
     if problem.status == HTTPStatus.UNAUTHORIZED:
         sent.setdefault("WWW-Authenticate", "Bearer")
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

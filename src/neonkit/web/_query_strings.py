@@ -1,5 +1,6 @@
 """Query strings that say nothing unknown, and nothing twice."""
 
+from collections import Counter
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -28,16 +29,16 @@ async def strict_query(request: Request) -> None:
     allowed = _allowed(request.app).get((route_of(request.scope), request.method.lower()))
     if allowed is None:
         return
-    given = [name for name, _ in request.query_params.multi_items()]
+    given = Counter(name for name, _ in request.query_params.multi_items())
     faults = [
         FieldProblem(pointer_to(("query", name)), "unknown", "There is no such parameter.")
-        for name in dict.fromkeys(given)
+        for name in given
         if name not in allowed
     ]
     faults += [
         FieldProblem(pointer_to(("query", name)), "repeated", "Give it once.")
-        for name in dict.fromkeys(given)
-        if given.count(name) > 1 and not allowed.get(name, True)
+        for name, times in given.items()
+        if times > 1 and not allowed.get(name, True)
     ]
     if faults:
         raise RequestInvalidError(errors=faults)

@@ -14,6 +14,8 @@ _STRICT = (
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+STRICT_HEADERS = {name.decode(): value.decode() for name, value in (*_ALWAYS, *_STRICT)}
+"""Those of an answer that no app has made."""
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 

@@ -50,12 +50,16 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
         echo: log each statement.
 
     Raises:
-        UrlError: the URL is wrong; it says which part, and what it should look like.
+        UrlError: the URL is wrong, or requires what the driver cannot give (on asyncpg a
+            `channel_binding=require` that no verified certificate stands in for); it says which
+            part, and what it should look like.
         ConfigurationError: the driver cannot be imported.
     """
     dsn = url if isinstance(url, Dsn) else Dsn.parse(url)
     if application_name and "application_name" not in dsn.parameters:
         dsn = dsn.replace(parameters={**dsn.parameters, "application_name": application_name})
+    if driver == "asyncpg":
+        dsn.for_asyncpg()  # refuses now, rather than at each attempt to connect
     pool = pool or PoolPolicy()
     connector = _connector_class(driver)(
         dsn,
