@@ -20,8 +20,8 @@ from neonkit.errors import ConfigurationError, InvalidCursorError, RequestInvali
 from neonkit.resources import CursorPolicy, Page, PageRequest, search_index
 from neonkit.resources._cursor import decode_cursor, encode_cursor
 from neonkit.resources._listing import ListRequest, fingerprint, listing_of
-from neonkit.resources._search import escape
 from neonkit.resources._row_identity import element_of
+from neonkit.resources._search import escape
 from neonkit.resources._sort_order import Order, order_of, sort_keys
 
 KEY = b"k" * 32

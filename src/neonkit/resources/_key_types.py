@@ -1,4 +1,4 @@
-"""Types of sort keys: which can be compared and carried by a cursor, and how they are kept exact."""
+"""Types of sort keys: those that a cursor can carry, and how their values are kept exact."""
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -27,9 +27,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType, TypeEngine
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
-_CARRIED = frozenset(
-    {bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal, UUID}
-)
+_CARRIED = frozenset({bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal, UUID})
 
 
 def python_type_of(kind: TypeEngine[Any]) -> type:

@@ -2,8 +2,8 @@
 
 A page adds a condition, an order and a limit to a statement. That is right where each row of its
 tables is a row of the list. Where rows are grouped, made distinct, limited or numbered, the
-condition would come too early, and where a join multiplies them a page would be cut within one: such
-a statement becomes a subquery, of which the page is read.
+condition would come too early, and where a join multiplies them a page would be cut within one:
+such a statement becomes a subquery, of which the page is read.
 """
 
 from collections.abc import Sequence
@@ -32,14 +32,18 @@ from neonkit.resources._row_identity import (
     columns_telling_apart,
     distinct_on,
     element_of,
+    froms_of,
     has_window,
     identity_of,
     is_aggregated,
+    is_entity,
     is_multiplied,
+    is_of_many_rows,
     padded_by,
     parts_of,
     same,
     tables_of,
+    unlabelled,
 )
 
 Statement = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
@@ -82,7 +86,10 @@ def listed_rows(statement: Statement, columns: Columns) -> ListedRows:
     identity = RowIdentity(statement)
     if entity is not None:
         return _entities(statement, entity, identity, columns)
-    if not (_is_final(statement) or is_multiplied(statement)) and identity.columns is not None:
+    is_plain = not (
+        _is_final(statement) or is_multiplied(statement) or any(map(is_of_many_rows, columns))
+    )
+    if is_plain and identity.columns is not None:
         return ListedRows(statement.order_by(None), identity.columns, columns)
     return _Wrapped(statement, identity).rows(columns)
 
@@ -119,7 +126,7 @@ def _selected_from(
 def _among(
     shown: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]], column: ColumnElement[Any]
 ) -> ColumnElement[Any]:
-    inner = _within(column)
+    inner = unlabelled(column)
     for one, outer in shown:
         if same(one, inner) or _is_named(inner, outer):
             return _replaced(column, outer)
@@ -130,10 +137,6 @@ def _is_named(column: ColumnElement[Any], outer: ColumnElement[Any]) -> bool:
     """True of a bare name, as `column("id")` is one, or of the subquery's own column."""
     is_bare = isinstance(column, ColumnClause) and column.table is None
     return is_bare and column.key == outer.key
-
-
-def _within(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return column.element if isinstance(column, Label) else column
 
 
 def _replaced(column: ColumnElement[Any], outer: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -149,14 +152,9 @@ def _not_selected(column: ColumnElement[Any]) -> ValueError:
 
 def _only_entity(statement: Select[*tuple[Any, ...]]) -> Any:  # noqa: ANN401  # SQLAlchemy's own: a class or an alias
     described = statement.column_descriptions
-    if len(described) == 1 and _is_entity(described[0]):
+    if len(described) == 1 and is_entity(described[0]):
         return described[0]["entity"]
     return None
-
-
-def _is_entity(described: Any) -> bool:  # noqa: ANN401  # SQLAlchemy's dict
-    entity = described.get("entity")
-    return entity is not None and described["expr"] is entity
 
 
 def _tables_in(expression: ClauseElement) -> set[FromClause]:
@@ -174,7 +172,8 @@ def _entities(
     key = identity_of(entity)
     own = _tables_of_entity(entity)
     _refuse_padded(statement, own, entity)
-    if not _is_final(statement) and identity.is_decided_by(own):
+    is_plain = not any(map(is_of_many_rows, columns))
+    if is_plain and not _is_final(statement) and identity.is_decided_by(own):
         if not identity.keyed_by(key) & own:
             raise ValueError(
                 f"paginate cannot tell {_name(entity)}'s rows apart: the subquery that they are "
@@ -183,12 +182,12 @@ def _entities(
             )
         return ListedRows(statement.order_by(None), key, columns)
     _refuse_contains_eager(statement)
-    if all(_tables_in(_within(column)) <= own for column in columns):
+    if is_plain and all(_tables_in(column) <= own for column in columns):
         chosen = _chosen_keys(statement, key).correlate(None)
         left = key[0] if len(key) == 1 else tuple_(*key)
         rows = _with_options(select(entity).where(left.in_(chosen)), statement)
         return ListedRows(rows, key, columns)
-    if not _is_final(statement):
+    if is_plain and not _is_final(statement):
         statement = statement.distinct()
     elif not _is_plainly_distinct(statement):
         _refuse_repeated(statement, own, identity, entity)
@@ -254,7 +253,7 @@ def _refuse_padded(
     own: set[FromClause],
     entity: Any,  # noqa: ANN401  # SQLAlchemy's own
 ) -> None:
-    padded = {table for from_ in statement.get_final_froms() for table in padded_by(from_)}
+    padded = {table for from_ in froms_of(statement) for table in padded_by(from_)}
     if own <= padded:
         name = _name(entity)
         raise ValueError(
@@ -298,7 +297,7 @@ class _Wrapped:
 
     def rows(self, columns: Columns) -> ListedRows:
         """The rows of the subquery, told apart by what tells them apart inside."""
-        asked = [self._place_of(_within(column)) for column in columns]
+        asked = [self._place_of(unlabelled(column)) for column in columns]
         known = columns_telling_apart(self._only(self._inside))
         is_distinct = _is_plainly_distinct(self._statement)
         places = [] if is_distinct or known is None else [self._place_of(each) for each in known]
@@ -315,7 +314,7 @@ class _Wrapped:
     def _take(self, described: Any) -> slice:  # noqa: ANN401  # SQLAlchemy's dict
         """Select one thing inside: an entity by its key."""
         start = len(self._inside)
-        if _is_entity(described):
+        if is_entity(described):
             self._inside += identity_of(described["entity"])
         elif isinstance(described["type"], TypeEngine):
             self._inside.append(element_of(described["expr"]))
@@ -330,9 +329,9 @@ class _Wrapped:
         for place, known in enumerate(self._inside):
             if same(known, expression) or _is_label_of(expression, known):
                 return place
-        if _is_plainly_distinct(self._statement) and not _tables_in(expression) <= self._identity.keyed_by(
-            self._inside[: self._width]
-        ):
+        if _is_plainly_distinct(self._statement) and not _tables_in(
+            expression
+        ) <= self._identity.keyed_by(self._inside[: self._width]):
             raise _not_selected(expression)
         self._inside.append(expression.label(f"neonkit_{len(self._inside)}"))
         return len(self._inside) - 1
@@ -346,9 +345,9 @@ class _Wrapped:
         inside = self._only(self._inside)
         on = distinct_on(inside)
         if on or is_limited(inside):
-            key: Sequence[ColumnElement[Any]] = self._identity.columns or ()
+            key = self._identity.columns or ()
             if is_aggregated(inside) or _is_plainly_distinct(inside):
-                key = self._inside[: self._width]
+                key = tuple(self._inside[: self._width])
             inside = _settled(inside, on, key)
         else:
             inside = inside.order_by(None)
@@ -365,7 +364,7 @@ class _Wrapped:
         things: list[Any] = []
         joins: list[tuple[Any, ColumnElement[bool]]] = []
         for described, place in zip(self._described, self._places, strict=True):
-            if not _is_entity(described):
+            if not is_entity(described):
                 things += found[place]
                 continue
             entity = described["entity"]
@@ -385,5 +384,5 @@ def _is_label_of(expression: ColumnElement[Any], known: ColumnElement[Any]) -> b
 
 
 def _table(found: Sequence[ColumnElement[Any]]) -> FromClause:
-    table: FromClause = found[0].table  # type: ignore[attr-defined]  # a subquery's column has one
+    table: FromClause = found[0].table
     return table

@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 
 from neonkit.db import Bound
 from neonkit.resources._listed_rows import Statement, is_limited, listed_rows
-from neonkit.resources._row_identity import padded_by
+from neonkit.resources._row_identity import froms_of, padded_by
 from neonkit.resources._search import found_in
 from neonkit.resources._sort_order import Order, order_of, sort_keys
 from neonkit.resources._total import Total, total_column
@@ -75,9 +75,7 @@ class PageStart:
     nulls: frozenset[int] | None
 
 
-def listing_of(
-    asked: ListRequest, statement: Statement, *columns: ColumnElement[Any]
-) -> Listing:
+def listing_of(asked: ListRequest, statement: Statement, *columns: ColumnElement[Any]) -> Listing:
     """Work out a list from a statement.
 
     Args:
@@ -101,7 +99,7 @@ def listing_of(
         if asked.is_searched:
             matching = _search(matching, asked, rows.columns[asked.sortable :])
     placed = [key.of(column) for key, column in zip(keys, rows.columns, strict=False)]
-    padded = {table for from_ in matching.get_final_froms() for table in padded_by(from_)}
+    padded = {table for from_ in froms_of(matching) for table in padded_by(from_)}
     return Listing(
         matching,
         order_of(placed, asked.sort, identity=rows.identity, padded=padded),

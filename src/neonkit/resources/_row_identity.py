@@ -1,6 +1,6 @@
 """Identity of rows: the columns that tell each row of a statement from all others of it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     FromClause,
     Index,
     Join,
+    Label,
     Over,
     ScalarSelect,
     Select,
@@ -25,26 +26,31 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.sql import coercions, operators, roles
-from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.elements import ClauseElement, ColumnClause
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.selectable import Alias, CompoundSelect
+from sqlalchemy.sql.util import _deep_deannotate
 from sqlalchemy.types import TypeEngine
 
 Columns = tuple[ColumnElement[Any], ...]
 
 _GROUPING_SETS = frozenset({"rollup", "cube", "grouping_sets"})
-_AGGREGATES = frozenset(
-    """any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp
-    cume_dist dense_rank every json_agg json_object_agg jsonb_agg jsonb_object_agg max min mode
-    percent_rank percentile_cont percentile_disc range_agg range_intersect_agg rank regr_slope
-    stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance xmlagg""".split()
-)
-_SETS = frozenset(
-    """generate_series generate_subscripts json_array_elements json_array_elements_text json_each
-    json_each_text json_object_keys jsonb_array_elements jsonb_array_elements_text jsonb_each
-    jsonb_each_text jsonb_object_keys jsonb_path_query regexp_matches regexp_split_to_table
-    string_to_table unnest""".split()
-)
+# fmt: off
+_AGGREGATES = frozenset((
+    "any_value", "array_agg", "avg", "bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "corr",
+    "count", "covar_pop", "covar_samp", "cume_dist", "dense_rank", "every", "json_agg",
+    "json_object_agg", "jsonb_agg", "jsonb_object_agg", "max", "min", "mode", "percent_rank",
+    "percentile_cont", "percentile_disc", "range_agg", "range_intersect_agg", "rank", "regr_slope",
+    "stddev", "stddev_pop", "stddev_samp", "string_agg", "sum", "var_pop", "var_samp", "variance",
+    "xmlagg",
+))
+_SETS = frozenset((
+    "generate_series", "generate_subscripts", "json_array_elements", "json_array_elements_text",
+    "json_each", "json_each_text", "json_object_keys", "jsonb_array_elements",
+    "jsonb_array_elements_text", "jsonb_each", "jsonb_each_text", "jsonb_object_keys",
+    "jsonb_path_query", "regexp_matches", "regexp_split_to_table", "string_to_table", "unnest",
+))
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class RowIdentity:
     """
 
     def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
-        froms = statement.get_final_froms()
+        froms = froms_of(statement)
         self._tables = list(dict.fromkeys(t for from_ in froms for t in tables_of(from_)))
         self._equalities = [e for from_ in froms for e in _joined(from_)]
         self._equalities += [_Equality(each, None) for each in _equated(statement.whereclause)]
@@ -132,6 +138,28 @@ class RowIdentity:
         return any({_name(column) for column in key} <= known for key in keys)
 
 
+def froms_of(statement: Select[*tuple[Any, ...]]) -> Sequence[FromClause]:
+    """The tables and joins of a statement, without those that load relations beside its rows."""
+    bare = statement.with_only_columns(*flat_columns(statement))
+    found: Sequence[FromClause] = bare.get_final_froms()
+    return found
+
+
+def flat_columns(statement: Select[*tuple[Any, ...]]) -> Iterator[Any]:
+    """The things that a statement selects, an entity by its primary key."""
+    for described in statement.column_descriptions:
+        if is_entity(described):
+            yield from identity_of(described["entity"])
+        else:
+            yield described["expr"]
+
+
+def is_entity(described: Mapping[str, Any]) -> bool:
+    """True of a whole mapped object among the things that a statement selects."""
+    entity = described.get("entity")
+    return entity is not None and described["expr"] is entity
+
+
 def tables_of(from_: FromClause) -> Iterator[FromClause]:
     """The tables, aliases and subqueries that a join is made of."""
     if isinstance(from_, Join):
@@ -171,7 +199,7 @@ def columns_telling_apart(statement: Select[*tuple[Any, ...]]) -> Columns | None
         return tuple(statement.selected_columns)
     groups = statement._group_by_clauses  # noqa: SLF001  # nothing public tells
     if groups:
-        is_plain = all(isinstance(each, ColumnElement) and not _is_set(each) for each in groups)
+        is_plain = not any(map(_is_set, groups))
         return tuple(groups) if is_plain else None
     if is_aggregated(statement) or is_multiplied(statement):
         return None
@@ -190,21 +218,24 @@ def distinct_on(statement: Select[*tuple[Any, ...]]) -> Columns:
 def is_aggregated(statement: Select[*tuple[Any, ...]]) -> bool:
     """True where several rows become one: GROUP BY, HAVING, an aggregate."""
     is_grouped = statement._group_by_clauses or statement._having_criteria  # noqa: SLF001  # nothing public tells
-    return bool(is_grouped) or _calls(statement, _AGGREGATES, inside_window=False)
+    return bool(is_grouped) or any(
+        _calls(column, _AGGREGATES, inside_window=False) for column in _columns_of(statement)
+    )
 
 
 def is_multiplied(statement: Select[*tuple[Any, ...]]) -> bool:
     """True where one row becomes several: a function of sets among the columns."""
-    return _calls(statement, _SETS, inside_window=True)
+    return any(_calls(column, _SETS) for column in _columns_of(statement))
 
 
 def has_window(statement: Select[*tuple[Any, ...]]) -> bool:
     """True where a column tells of other rows: a window function."""
-    return any(
-        isinstance(part, Over)
-        for column in _columns_of(statement)
-        for part in parts_of(column)
-    )
+    return any(map(_has_window, _columns_of(statement)))
+
+
+def is_of_many_rows(expression: ColumnElement[Any]) -> bool:
+    """True of what no WHERE can hold, because it is not made of one row alone."""
+    return _has_window(expression) or _calls(expression, _AGGREGATES | _SETS)
 
 
 def parts_of(element: ClauseElement, *, inside_window: bool = True) -> Iterator[ClauseElement]:
@@ -217,13 +248,14 @@ def parts_of(element: ClauseElement, *, inside_window: bool = True) -> Iterator[
                 yield from parts_of(part, inside_window=inside_window)
 
 
-def _calls(
-    statement: Select[*tuple[Any, ...]], names: frozenset[str], *, inside_window: bool
-) -> bool:
+def _has_window(expression: ClauseElement) -> bool:
+    return any(isinstance(part, Over) for part in parts_of(expression))
+
+
+def _calls(expression: ClauseElement, names: frozenset[str], *, inside_window: bool = True) -> bool:
     return any(
         isinstance(part, FunctionElement) and getattr(part, "name", "").lower() in names
-        for column in _columns_of(statement)
-        for part in parts_of(column, inside_window=inside_window)
+        for part in parts_of(expression, inside_window=inside_window)
     )
 
 
@@ -300,9 +332,9 @@ def _unique_keys(table: FromClause, *, is_strict: bool = False) -> Iterator[Colu
             if columns and not (is_strict and any(column.nullable for column in columns)):
                 yield tuple(columns)
     elif isinstance(table, Subquery | CTE):
-        key = _key_inside(table)
-        if key is not None:
-            yield key
+        inside = _key_inside(table)
+        if inside is not None:
+            yield inside
 
 
 def _rules_of(table: Table) -> Iterator[Sequence[Column[Any]]]:
@@ -311,8 +343,10 @@ def _rules_of(table: Table) -> Iterator[Sequence[Column[Any]]]:
         if isinstance(constraint, UniqueConstraint) and not constraint.deferrable:
             yield list(constraint.columns)
     for index in table.indexes:
-        if index.unique and not _is_partial(index) and all(
-            isinstance(each, Column) for each in index.expressions
+        if (
+            index.unique
+            and not _is_partial(index)
+            and all(isinstance(each, Column) for each in index.expressions)
         ):
             yield list(index.columns)
 
@@ -322,7 +356,7 @@ def _is_partial(index: Index) -> bool:
 
 
 def _key_inside(table: Subquery | CTE) -> Columns | None:
-    """What tells the rows of a subquery apart, as far as it selects that."""
+    """The columns that tell the rows of a subquery apart, where it selects them."""
     inside = table.element
     if isinstance(inside, CompoundSelect):
         return tuple(table.c) if is_distinct(inside) and not _is_recursive(table) else None
@@ -332,10 +366,12 @@ def _key_inside(table: Subquery | CTE) -> Columns | None:
     if key is None:
         return None
     shown = list(zip(inside.selected_columns, table.c, strict=False))
-    found = [
-        next((outer for inner, outer in shown if same(inner, column)), None) for column in key
-    ]
-    return None if None in found else tuple(each for each in found if each is not None)
+    found = tuple(
+        outers[0]
+        for column in key
+        if (outers := [outer for inner, outer in shown if same(inner, column)])
+    )
+    return found if len(found) == len(key) else None
 
 
 def _is_recursive(table: FromClause) -> bool:
@@ -343,11 +379,30 @@ def _is_recursive(table: FromClause) -> bool:
 
 
 def same(one: ColumnElement[Any], other: ColumnElement[Any]) -> bool:
-    """True of expressions that are the same, whatever either is called."""
-    return unlabelled(one).compare(unlabelled(other))
+    """True of expressions of the same columns and values, whatever either is called.
+
+    Structure alone would take two aliases of a table for one.
+    """
+    one, other = unlabelled(one), unlabelled(other)
+    return one is other or _structure(one) == _structure(other)
 
 
 def unlabelled(expression: ColumnElement[Any]) -> ColumnElement[Any]:
     """The expression that a label names."""
-    inner: ColumnElement[Any] = getattr(expression, "element", expression)
-    return inner if expression.__visit_name__ == "label" else expression
+    if isinstance(expression, Label):
+        inner: ColumnElement[Any] = expression.element
+        return inner
+    return expression
+
+
+def _structure(expression: ColumnElement[Any]) -> object:
+    columns = [
+        part.key if part.table is None else hash(part)
+        for part in parts_of(expression)
+        if isinstance(part, ColumnClause)
+    ]
+    if isinstance(expression, ColumnClause):
+        return columns
+    key = _deep_deannotate(expression)._generate_cache_key()  # noqa: SLF001  # nothing public
+    values = [] if key is None else [each.effective_value for each in key.bindparams]
+    return columns, expression if key is None else key.key, values

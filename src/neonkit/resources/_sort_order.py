@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     FromClause,
-    Label,
     Table,
     UnaryExpression,
     and_,
@@ -22,6 +21,7 @@ from sqlalchemy.sql import operators
 from neonkit.errors import FieldProblem, RequestInvalidError
 from neonkit.resources._cursor import KeyValue
 from neonkit.resources._key_types import bound, compared, is_carried, python_type_of, read
+from neonkit.resources._row_identity import same, unlabelled
 
 Bind = ColumnElement[Any]
 
@@ -171,7 +171,9 @@ def sort_keys(allowed: Sequence[ColumnElement[Any]]) -> tuple[SortKey, ...]:
     keys = tuple(map(_key_of, allowed))
     if not keys:
         raise ValueError("paginate needs at least one column to sort by")
-    for key in keys:
+    for place, key in enumerate(keys):
+        if any(other.name == key.name for other in keys[:place]):
+            raise ValueError(f"paginate has two sort keys called {key.name}: label one of them")
         if not is_carried(key.expression.type):
             raise ValueError(
                 f"paginate cannot sort by {key.name}: its type, {key.expression.type!r}, has no "
@@ -207,7 +209,7 @@ def order_of(
     order = []
     for key in chosen:
         order.append(key)
-        missing = [other for other in missing if not other.expression.compare(key.expression)]
+        missing = [other for other in missing if not same(other.expression, key.expression)]
         if not missing:
             break
     order += [key.turned(is_descending=order[-1].is_descending) for key in missing]
@@ -222,8 +224,7 @@ def _key_of(expression: ColumnElement[Any]) -> SortKey:
     name = getattr(expression, "key", None)
     if not isinstance(name, str):
         raise ValueError(f"a sort key needs a name that clients can use: label {expression}")
-    inner = expression.element if isinstance(expression, Label) else expression
-    return SortKey(name, inner, is_descending)
+    return SortKey(name, unlabelled(expression), is_descending)
 
 
 def _chosen(menu: dict[str, SortKey], requested: str) -> list[SortKey]:
