@@ -2,6 +2,7 @@
 
 from neonkit.db._database import Database
 from neonkit.db._faults.classification import Fault, FaultKind, fault_of, problem_error_of
+from neonkit.db._faults.refused_values import RefusedValue, refused_value_of
 from neonkit.db._keys.keys import Key, UnstorableAnswerError
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._schema import bring_schema, has_schema
@@ -26,6 +27,7 @@ __all__ = [
     "ObservedHealth",
     "PoolPolicy",
     "PoolUse",
+    "RefusedValue",
     "Scope",
     "TimeoutPolicy",
     "UnstorableAnswerError",
@@ -42,6 +44,7 @@ __all__ = [
     "listen",
     "open_scope",
     "problem_error_of",
+    "refused_value_of",
     "rows_by_name",
     "unbound",
     "unlisten",

@@ -13,6 +13,7 @@ from neonkit.errors import (
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
 )
+from neonkit.web._refused_values import BODY
 
 
 class BodyMiddleware:
@@ -36,10 +37,12 @@ class BodyMiddleware:
         if scope["type"] == "http":
             headers = dict(scope["headers"])
             if b"content-length" in headers or b"transfer-encoding" in headers:
-                receive = await self._check(headers, receive)
+                receive = await self._check(scope, headers, receive)
         await self.app(scope, receive, send)
 
-    async def _check(self, headers: Mapping[bytes, bytes], receive: Receive) -> Receive:
+    async def _check(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Receive:
         self._refuse_length(headers.get(b"content-length", b"0"))
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise UnsupportedMediaTypeError("Send the body without a Content-Encoding.")
@@ -49,6 +52,7 @@ class BodyMiddleware:
         body = await _read(bounded)
         if body:
             check_json(body)
+        scope.setdefault("state", {})[BODY] = body
         return _replay(body, receive)
 
     def _refuse_length(self, value: bytes) -> None:

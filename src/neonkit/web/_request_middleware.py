@@ -17,6 +17,7 @@ from neonkit.errors import DeadlineError, RequestTimeoutError
 from neonkit.web._caller_checks import told_first
 from neonkit.web._idempotency_key import REPLAYED
 from neonkit.web._problems import Problem, respond
+from neonkit.web._refused_values import told_of_request
 from neonkit.web._runtime import Runtime
 
 Header: TypeAlias = tuple[bytes, bytes]
@@ -215,7 +216,7 @@ class LastResortMiddleware:
             if has_started:
                 raise
             request_id = scope.get("state", {}).get("request_id", "")
-            told = told_first(scope, error)
+            told = told_first(scope, told_of_request(scope, error))
             response, is_expected = respond(told, problem_table(scope), request_id)
             if not is_expected:
                 report_defect(scope, error)
