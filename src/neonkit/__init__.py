@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from neonkit.web import (
         CallerDep,
         DatabaseDep,
+        FilterDep,
         IdempotencyKey,
         OptionalIdempotencyKey,
         PageDep,
@@ -48,6 +49,7 @@ _ROOMS = {
     "web": (
         "CallerDep",
         "DatabaseDep",
+        "FilterDep",
         "IdempotencyKey",
         "OptionalIdempotencyKey",
         "PageDep",
@@ -68,6 +70,7 @@ __all__ = [
     "CallerDep",
     "Database",
     "DatabaseDep",
+    "FilterDep",
     "IdempotencyKey",
     "InputModel",
     "OptionalIdempotencyKey",

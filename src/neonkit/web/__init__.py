@@ -9,6 +9,7 @@ from neonkit.web._callers import (
     TokenPolicyDep,
     require_role,
 )
+from neonkit.web._filter_parameter import FilterDep
 from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
     add_boot_step,
@@ -40,6 +41,7 @@ __all__ = [
     "Caller",
     "CallerDep",
     "DatabaseDep",
+    "FilterDep",
     "IdempotencyKey",
     "NotInstalledError",
     "OptionalIdempotencyKey",
