@@ -79,16 +79,17 @@ def test_the_readmes_commands_answer_as_shown(tmp_path: Path) -> None:
         _check_calls(ROOT / "README.md", served.url, part=1)
 
 
-def test_a_write_happens_once_as_written(tmp_path: Path) -> None:
-    """The keyed route of the how-to answers as shown under `uvicorn`, and mypy accepts it."""
-    page = ROOT / "docs" / "how-to" / "write-once.md"
+@pytest.mark.parametrize(("name", "module"), [("write-once", "orders"), ("list-rows", "films")])
+def test_a_how_to_answers_as_written(tmp_path: Path, name: str, module: str) -> None:
+    """The app of the how-to answers as shown under `uvicorn`, and mypy accepts it."""
+    page = ROOT / "docs" / "how-to" / f"{name}.md"
     app = next(block for block in _blocks(page) if block.language == "python")
-    (tmp_path / "orders.py").write_text(app.text)
-    with serving(tmp_path, "uvicorn", "orders:app", "--port", "{port}") as served:
+    (tmp_path / f"{module}.py").write_text(app.text)
+    with serving(tmp_path, "uvicorn", f"{module}:app", "--port", "{port}") as served:
         served.wait_for("/health/startup", 200, 20)
         _check_calls(page, served.url)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "orders.py"],
+        [sys.executable, "-m", "mypy", "--strict", f"{module}.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -4,13 +4,21 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Any, Final, NamedTuple, NoReturn
 
 import sqlalchemy
-from sqlalchemy import BindParameter, Connection, Insert
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Insert,
+    Select,
+)
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.orm import InstanceState, Mapper, RelationshipProperty
 from sqlalchemy.orm.strategies import _LazyLoader as LazyLoader
 from sqlalchemy.sql._util_cy import anon_map
 from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
 from sqlalchemy.sql.elements import ClauseElement, _anonymous_label
+from sqlalchemy.sql.util import _deep_deannotate
 
 from neonkit._seams.record import ATTRIBUTE, LITERAL, Seam
 
@@ -19,20 +27,33 @@ __all__ = [
     "SEAMS",
     "LazyLoader",
     "Structure",
+    "bare_cache_key",
+    "distinct_on",
+    "groups_of",
+    "has_distinct",
+    "has_having",
     "has_listeners",
+    "has_way_back",
     "is_anonymous",
+    "is_limited",
+    "is_ordered",
     "is_orphan",
     "is_tested_sqlalchemy",
     "listeners_of",
+    "name_made_from",
+    "options_of",
     "raise_translated",
     "relations_watching",
     "remember_on",
+    "renew_dependency_processor",
     "structure_of",
     "values_of",
     "without_values",
 ]
 
 _TESTED = "2.1."
+
+AnySelect = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
 ROWS_BY_NAME: Final = {"_result_disable_adapt_to_context": True}
 """Execution option of statements whose rows are found by name, never by column."""
@@ -87,6 +108,73 @@ def is_anonymous(name: str) -> bool:
     return isinstance(name, _anonymous_label)
 
 
+def is_limited(statement: AnySelect) -> bool:
+    """Whether a statement has a LIMIT, OFFSET or FETCH of its own."""
+    clauses = statement._limit_clause, statement._offset_clause, statement._fetch_clause
+    return any(clause is not None for clause in clauses)
+
+
+def is_ordered(statement: Select[*tuple[Any, ...]]) -> bool:
+    """Whether a statement has an ORDER BY of its own."""
+    return bool(statement._order_by_clauses)
+
+
+def has_distinct(statement: Select[*tuple[Any, ...]]) -> bool:
+    """Whether a statement has DISTINCT, with or without ON."""
+    return bool(statement._distinct)
+
+
+def distinct_on(statement: Select[*tuple[Any, ...]]) -> tuple[ColumnElement[Any], ...]:
+    """The expressions of DISTINCT ON, if any."""
+    found: tuple[ColumnElement[Any], ...] = tuple(statement._distinct_on)
+    return found or getattr(statement._pre_columns_clause, "_distinct_on", ())
+
+
+def groups_of(statement: Select[*tuple[Any, ...]]) -> tuple[ColumnElement[Any], ...]:
+    """The expressions of GROUP BY, if any."""
+    return tuple(statement._group_by_clauses)
+
+
+def has_having(statement: Select[*tuple[Any, ...]]) -> bool:
+    """Whether a statement has HAVING."""
+    return bool(statement._having_criteria)
+
+
+def options_of(statement: Select[*tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The loader options of a statement."""
+    return tuple(statement._with_options)
+
+
+def bare_cache_key(expression: ColumnElement[Any]) -> Any:  # noqa: ANN401  # SQLAlchemy's own
+    """The structure of an expression, whichever entity it was reached through."""
+    bare: ColumnElement[Any] = _deep_deannotate(expression)
+    return bare._generate_cache_key()
+
+
+def name_made_from(parameter: BindParameter[Any]) -> str:
+    """The name that a parameter's own was made from: `created_at` for `created_at_1`."""
+    name: str = parameter._orig_key
+    return name
+
+
+def has_way_back(relation: RelationshipProperty[Any]) -> bool:
+    """Whether the other side of a relation has one that leads back."""
+    return bool(relation._reverse_property)
+
+
+def renew_dependency_processor(relation: RelationshipProperty[Any]) -> bool:
+    """Let a relation's flush follow what was said of it since it was configured.
+
+    Returns:
+        False of one that no flush follows.
+    """
+    processor = relation._dependency_processor
+    if processor is None:
+        return False
+    relation._dependency_processor = type(processor)(relation)
+    return True
+
+
 def values_of(statement: Insert) -> Mapping[Any, Any] | None:
     """The set of values that an INSERT was given; `None` where it was given none, or several."""
     values: Mapping[Any, Any] | None = statement._values
@@ -137,6 +225,8 @@ _EMPTY_ASYNCPG = "results of asyncpg's have no columns, no rows, or errors of an
 _UNTRANSLATED = "errors of the driver are not classified: a duplicate is answered 500 and not 409"
 _START = "the first request of a process pays more round trips for what is known already"
 _GUARD = "an INSERT under a condition fails, or a duplicate is told to who may not write"
+_LISTS = "a list repeats rows, leaves some out, or counts them wrongly"
+_ORPHANS = "a row that others need is deleted, and they are orphaned in silence"
 _LAZY = "a relation that was not loaded sends a query by surprise"
 
 _CURSOR = "sqlalchemy.connectors.asyncio:AsyncAdapt_dbapi_cursor"
@@ -190,6 +280,27 @@ SEAMS: Final = (
     Seam("sqlalchemy.orm:Mapper", "_is_orphan", "(self, state)", _ONE_TRIP),
     Seam("sqlalchemy.orm:Mapper", "_dependency_processors", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy.orm.dependency:_DetectKeySwitch", "prop", ATTRIBUTE, _ONE_TRIP),
+    # what a SELECT is made of
+    *(
+        Seam("sqlalchemy:Select", name, ATTRIBUTE, _LISTS)
+        for name in (
+            "_limit_clause",
+            "_offset_clause",
+            "_fetch_clause",
+            "_order_by_clauses",
+            "_distinct",
+            "_distinct_on",
+            "_pre_columns_clause",
+            "_group_by_clauses",
+            "_having_criteria",
+            "_with_options",
+        )
+    ),
+    Seam("sqlalchemy.sql.util", "_deep_deannotate", ATTRIBUTE, _LISTS),
+    Seam("sqlalchemy.sql.cache_key:HasCacheKey", "_generate_cache_key", "(self)", _LISTS),
+    Seam("sqlalchemy:BindParameter", "_orig_key", ATTRIBUTE, "a refused value has no field"),
+    Seam("sqlalchemy.orm:RelationshipProperty", "_reverse_property", ATTRIBUTE, _ORPHANS),
+    Seam("sqlalchemy.orm:RelationshipProperty", "_dependency_processor", ATTRIBUTE, _ORPHANS),
     # lazy loads
     Seam(_LOADER, "_invoke_raise_load", "(self, state, passive, lazy)", _LAZY),
     Seam(_LOADER, "_raise_on_sql", ATTRIBUTE, _LAZY),

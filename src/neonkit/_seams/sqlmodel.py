@@ -8,7 +8,18 @@ from sqlmodel.main import FieldInfoMetadata, RelationshipInfo
 
 from neonkit._seams.record import ATTRIBUTE, Seam
 
-__all__ = ["SEAMS", "FieldInfoMetadata", "RelationshipInfo", "relations_of"]
+__all__ = [
+    "SEAMS",
+    "FieldInfoMetadata",
+    "RelationshipInfo",
+    "names_of_tables",
+    "relations_of",
+]
+
+
+def names_of_tables() -> set[str]:
+    """The names of every table class."""
+    return {mapper.class_.__name__ for mapper in SQLModel._sa_registry.mappers}
 
 
 def relations_of(model: type[SQLModel]) -> Collection[RelationshipInfo]:
@@ -25,5 +36,6 @@ SEAMS: Final = (
     Seam("sqlmodel.main", "RelationshipInfo", ATTRIBUTE, _LAZY),
     Seam("sqlmodel.main:RelationshipInfo", "sa_relationship", ATTRIBUTE, _LAZY),
     Seam("sqlmodel.main:RelationshipInfo", "sa_relationship_kwargs", ATTRIBUTE, _LAZY),
+    Seam("sqlmodel:SQLModel", "_sa_registry", ATTRIBUTE, "a row that breaks its rules is a 500"),
     Seam("sqlmodel:SQLModel", "__sqlmodel_relationships__", ATTRIBUTE, _LAZY),
 )

@@ -31,7 +31,7 @@ SEAMS: Final = (
     Seam(_SERVER, "force_exit", ATTRIBUTE, "a third signal does not hurry the end"),
     Seam("uvicorn._types", "ASGI3Application", ATTRIBUTE, "`neonkit serve` cannot be imported"),
     Seam(_PROTOCOL, "_should_upgrade", "(self)", "a WebSocket's handshake has no bound"),
-    Seam(_PROTOCOL, "_start_asgi_task", "(self)", _BOUNDS),
+    Seam(_PROTOCOL, "_start_asgi_task", "(self, cycle, app)", _BOUNDS),
     Seam(_PROTOCOL, "_unset_keepalive_if_required", "(self)", _BOUNDS),
     Seam("uvicorn:Config", "timeout_graceful_shutdown", ATTRIBUTE, _DRAIN),
 )

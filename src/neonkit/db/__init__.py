@@ -5,6 +5,7 @@ from neonkit.db._backoff import Backoff
 from neonkit.db._conditions import Condition, Conditions, Guard
 from neonkit.db._database import Database
 from neonkit.db._faults.classification import Fault, FaultKind, fault_of, problem_error_of
+from neonkit.db._faults.refused_values import RefusedValue, refused_value_of
 from neonkit.db._keys.answers import UnstorableAnswerError
 from neonkit.db._keys.keys import Key
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
@@ -36,6 +37,7 @@ __all__ = [
     "ObservedHealth",
     "PoolPolicy",
     "PoolUse",
+    "RefusedValue",
     "Scope",
     "Session",
     "TimeoutPolicy",
@@ -55,6 +57,7 @@ __all__ = [
     "listen",
     "open_scope",
     "problem_error_of",
+    "refused_value_of",
     "rows_by_name",
     "sql_statement",
     "unbound",

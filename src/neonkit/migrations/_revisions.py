@@ -11,7 +11,17 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, DateTime, MetaData, String, Table, TypeDecorator, inspect, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    DateTime,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    inspect,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.schema import SchemaItem
 from sqlalchemy.types import TypeEngine
@@ -184,4 +194,4 @@ def _render_item(kind: str, item: object) -> str | Literal[False]:
         return f"sa.String(length={plain.length})" if plain.length else "sa.String()"
     if isinstance(plain, DateTime):
         return f"sa.DateTime(timezone={plain.timezone})"
-    return False
+    return "sa.BigInteger()" if isinstance(plain, BigInteger) else False

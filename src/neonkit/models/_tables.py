@@ -7,9 +7,12 @@ import sqlalchemy
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from sqlalchemy.orm import declared_attr
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
 from neonkit._seams.sqlmodel import FieldInfoMetadata, RelationshipInfo, relations_of
+from neonkit.models._declarations import join_declarations
+from neonkit.models._number_enums import NumberEnum
 from neonkit.models._relations import NEVER_BY_SURPRISE
 from neonkit.models._times import UtcDateTime
 
@@ -28,8 +31,13 @@ class TableModel(SQLModel):
     A table class does not validate, as in plain SQLModel: that is what `InputModel` is for.
 
     * Constraints have names by one convention, so that a violation leads back to its field.
-    * Enums are stored as text, by value, with a CHECK: no type to migrate, none to look up.
-    * What the server makes comes back with the INSERT or UPDATE: no refresh.
+    * Enums are stored as text, by value, with a CHECK: no type to migrate, none to look up. An enum
+      of whole numbers, such as an `IntEnum`, is stored as a number, and compared as one.
+    * The server's part of a row comes back with the INSERT or UPDATE: no refresh.
+    * `__mapper_args__` and `__table_args__` of a class add to those of its bases.
+    * A row that others refer to is deleted as their foreign key says: refused (409), cascaded or
+      set to NULL. Their keys are not taken away before, as SQLAlchemy does; `cascade_delete` and
+      `passive_deletes` of a `Relationship` say otherwise.
     * A relation that was not loaded raises `RelationNotLoadedError` when it is touched, instead of
       sending a query; load it with `selectinload(User.posts)`.
     """
@@ -42,13 +50,15 @@ class TableModel(SQLModel):
         for name, field in cls.__pydantic_fields__.items():
             enum = _enum_in(field.annotation)
             if enum is not None:
-                _set_column_type(field, _text_enum(name, enum))
+                _set_column_type(field, _column_type(name, enum))
+        join_declarations(cls)
 
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805  # SQLAlchemy's hook
         arguments: dict[str, Any] = {"eager_defaults": True}
-        if issubclass(cls, VersionMixin):  # type: ignore[arg-type]  # a class, says SQLAlchemy
-            arguments["version_id_col"] = cls.__table__.c.version  # type: ignore[attr-defined]
+        columns = cls.__table__.c  # type: ignore[attr-defined]
+        if issubclass(cls, VersionMixin) and "version" in columns:  # type: ignore[arg-type]  # a class, says SQLAlchemy
+            arguments["version_id_col"] = columns.version
         return arguments
 
 
@@ -99,7 +109,11 @@ def _text_enum(name: str, enum: type[Enum]) -> sqlalchemy.Enum:
     )
 
 
-def _set_column_type(field: FieldInfo, kind: sqlalchemy.Enum) -> None:
+def _column_type(name: str, enum: type[Enum]) -> TypeEngine[Any]:
+    return NumberEnum(enum) if issubclass(enum, int) else _text_enum(name, enum)
+
+
+def _set_column_type(field: FieldInfo, kind: TypeEngine[Any]) -> None:
     known = next((part for part in field.metadata if isinstance(part, FieldInfoMetadata)), None)
     if known is None:
         field.metadata.append(FieldInfoMetadata(sa_type=kind))

@@ -2,10 +2,10 @@
 
 import hmac
 import json
-from base64 import b64decode, urlsafe_b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from secrets import token_bytes
@@ -20,7 +20,23 @@ _LONGEST_TOKEN = 8192
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _PURPOSE = b"neonkit.cursor.1\0"
 
-KeyValue = None | bool | int | float | str | datetime | date | time | Decimal | UUID | Enum
+_MICROSECOND = timedelta(microseconds=1)
+
+KeyValue = (
+    None
+    | bool
+    | int
+    | float
+    | str
+    | bytes
+    | datetime
+    | date
+    | time
+    | timedelta
+    | Decimal
+    | UUID
+    | Enum
+)
 
 _CODECS: dict[str, tuple[type, Callable[[Any], str], Callable[[str], KeyValue]]] = {
     "datetime": (datetime, datetime.isoformat, datetime.fromisoformat),  # it is a date too
@@ -28,6 +44,12 @@ _CODECS: dict[str, tuple[type, Callable[[Any], str], Callable[[str], KeyValue]]]
     "time": (time, time.isoformat, time.fromisoformat),
     "decimal": (Decimal, str, Decimal),
     "uuid": (UUID, str, UUID),
+    "bytes": (bytes, lambda value: b64encode(value).decode(), b64decode),
+    "interval": (
+        timedelta,
+        lambda value: str(value // _MICROSECOND),
+        lambda text: int(text) * _MICROSECOND,
+    ),
 }
 
 
@@ -62,7 +84,7 @@ class CursorPolicy:
         return _mac(self.keys[0], payload, query)
 
     def is_signed(self, mac: bytes, payload: bytes, query: bytes) -> bool:
-        """Whether any of the keys made `mac`."""
+        """True where any of the keys made `mac`."""
         return any(hmac.compare_digest(mac, _mac(key, payload, query)) for key in self.keys)
 
 
@@ -87,7 +109,7 @@ def encode_cursor(values: Sequence[object], query: bytes, policy: CursorPolicy) 
 def decode_cursor(
     token: str, query: bytes, policy: CursorPolicy, types: Sequence[type]
 ) -> list[KeyValue]:
-    """Read the values that `encode_cursor` wrote.
+    """The values that `encode_cursor` wrote.
 
     Args:
         token: what the client sent.

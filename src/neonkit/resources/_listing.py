@@ -1,6 +1,6 @@
-"""What all pages of one list have in common, and the part of it that a page shows."""
+"""Listings: a list apart from its values, and the window of it that a page shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -9,9 +9,12 @@ from sqlalchemy import ColumnElement, Integer, Select, Table, bindparam, literal
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
+from neonkit._seams.sqlalchemy import is_limited
 from neonkit.db import Bound
+from neonkit.resources._listed_rows import Statement, listed_rows
+from neonkit.resources._row_identity import froms_of, padded_by
 from neonkit.resources._search import found_in
-from neonkit.resources._sort_order import Order, order_of, padded_by
+from neonkit.resources._sort_order import Order, order_of, sort_keys
 from neonkit.resources._total import Total, total_column
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
@@ -20,18 +23,18 @@ _LIMIT, _OFFSET = "neonkit_limit", "neonkit_offset"
 
 @dataclass(frozen=True)
 class ListRequest:
-    """What a request asks of a list, its values apart.
+    """A request of a list, its values apart.
 
     Attributes:
         sort: the keys, as the query string has them.
-        menu: by how many columns clients may sort.
-        is_searched: whether a text is looked for.
-        is_long: whether it has a trigram.
-        total: whether to count.
+        sortable: by how many columns clients may sort.
+        is_searched: true where a text is looked for.
+        is_long: true where it has a trigram.
+        total: how to count.
     """
 
     sort: str | None
-    menu: int
+    sortable: int
     is_searched: bool
     is_long: bool
     total: Total
@@ -44,17 +47,17 @@ class Listing:
     Attributes:
         matching: all of it, in no order.
         order: of its rows.
-        is_fenced: whether the order is hidden from the planner.
-        figure: its total, as a column of the page; `None` where that cannot be.
+        is_fenced: true where the order is hidden from the planner.
+        total: a column of the page that holds the total; `None` where there can be none.
         sql: `matching`, rendered: alike in every process, whatever objects it was built from.
         width: how many things it selects.
-        is_flat: whether they are columns all, and no entities.
+        is_flat: true where they are columns all, and no entities.
     """
 
     matching: Select[*tuple[Any, ...]]
     order: Order
     is_fenced: bool
-    figure: ColumnElement[Any] | None
+    total: ColumnElement[Any] | None
     sql: str
     width: int
     is_flat: bool
@@ -65,7 +68,7 @@ class PageStart:
     """Where a page begins, its values apart.
 
     Attributes:
-        has_offset: whether rows are skipped.
+        has_offset: true where rows are skipped.
         nulls: after a row, the places of its keys that are NULL; `None` where it is after none.
     """
 
@@ -73,39 +76,52 @@ class PageStart:
     nulls: frozenset[int] | None
 
 
-def listing_of(
-    asked: ListRequest, statement: Select[*tuple[Any, ...]], *columns: ColumnElement[Any]
-) -> Listing:
-    """Work out what is listed.
+def listing_of(asked: ListRequest, statement: Statement, *columns: ColumnElement[Any]) -> Listing:
+    """Work out a list from a statement.
 
     Args:
         asked: by the request.
-        statement: what to list.
+        statement: whatever is listed.
         columns: those that clients may sort by, then those that are searched.
 
     Raises:
         RequestInvalidError: a sort key off the list, or a `q` where nothing is searched.
+        ValueError: a statement or a sort key that cannot be paged rightly.
     """
-    matching = statement.order_by(None)
-    if asked.is_searched:
-        matching = matching.where(found_in(columns[asked.menu :], is_long=asked.is_long))
-    froms = matching.get_final_froms()
-    has_outer_join = any(True for from_ in froms for _ in padded_by(from_))
+    keys = sort_keys(columns[: asked.sortable])
+    sorted_by = tuple(key.expression for key in keys)
+    searched = columns[asked.sortable :]
+    if asked.is_searched and isinstance(statement, Select) and not is_limited(statement):
+        rows = listed_rows(_search(statement, asked, searched), sorted_by)
+        matching = rows.statement
+    else:
+        rows = listed_rows(statement, (*sorted_by, *searched))
+        matching = rows.statement
+        if asked.is_searched:
+            matching = _search(matching, asked, rows.columns[asked.sortable :])
+    placed = [key.of(column) for key, column in zip(keys, rows.columns, strict=False)]
+    padded = {table for from_ in froms_of(matching) for table in padded_by(from_)}
     return Listing(
         matching,
-        order_of(matching, columns[: asked.menu], asked.sort, has_outer_join=has_outer_join),
+        order_of(placed, asked.sort, identity=rows.identity, padded=padded),
         asked.is_long,
         total_column(matching, asked.total, whole=_whole_table_of(matching)),
         _render(matching),
-        len(statement.column_descriptions),
-        all(map(_is_column, statement.column_descriptions)),
+        len(matching.column_descriptions),
+        all(map(_is_column, matching.column_descriptions)),
     )
+
+
+def _search(
+    statement: Select[*tuple[Any, ...]], asked: ListRequest, columns: Sequence[ColumnElement[Any]]
+) -> Select[*tuple[Any, ...]]:
+    return statement.where(found_in(columns, is_long=asked.is_long))
 
 
 def window_of(
     listing: Listing, place: PageStart, *conditions: ColumnElement[bool]
 ) -> Select[*tuple[Any, ...]]:
-    """The rows of a page with their sort keys and the total; `values_at` are its parameters."""
+    """The rows of a page with their sort keys and the total; its parameters are `values_at`."""
     window = listing.matching
     if place.nulls is not None:
         window = window.where(listing.order.after(place.nulls))
@@ -115,8 +131,8 @@ def window_of(
     window = window.limit(bindparam(_LIMIT, type_=Integer))
     if conditions:
         window = window.where(*conditions)
-    figures = () if listing.figure is None else (listing.figure,)
-    return window.add_columns(*listing.order.expressions, *figures)
+    totals = () if listing.total is None else (listing.total,)
+    return window.add_columns(*listing.order.expressions, *totals)
 
 
 def values_at(*, limit: int, offset: int | None) -> dict[str, int]:
@@ -125,7 +141,7 @@ def values_at(*, limit: int, offset: int | None) -> dict[str, int]:
 
 
 def fingerprint(listing: Listing, bound: Bound, given: Mapping[str, Any]) -> bytes:
-    """What a cursor is bound to: the list with its values, and the order.
+    """The hash that a cursor is bound to: of the list with its values, and of the order.
 
     Args:
         listing: the list.

@@ -1,33 +1,29 @@
 """The order of a list: a white list of keys, made total, and what comes after a row of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    BindParameter,
     Column,
     ColumnElement,
-    ColumnExpressionArgument,
     FromClause,
-    Join,
-    Label,
-    Select,
+    Table,
     UnaryExpression,
     and_,
-    bindparam,
     false,
     func,
-    inspect,
     or_,
     tuple_,
 )
-from sqlalchemy.sql import coercions, operators, roles
+from sqlalchemy.sql import operators
 
 from neonkit.errors import FieldProblem, RequestInvalidError
 from neonkit.resources._cursor import KeyValue
+from neonkit.resources._key_types import bound, compared, is_carried, python_type_of, read
+from neonkit.resources._row_identity import same, unlabelled
 
-Bind = BindParameter[Any]
+Bind = ColumnElement[Any]
 
 _AFTER = "neonkit_after_{}"
 
@@ -55,26 +51,27 @@ class SortKey:
         """The same key in the given direction."""
         return SortKey(self.name, self.expression, is_descending)
 
+    def of(self, expression: ColumnElement[Any]) -> "SortKey":
+        """The same key of another statement."""
+        return SortKey(self.name, expression, self.is_descending)
+
     @property
-    def python_type(self) -> type:
-        """The type of its values, as far as the column tells."""
-        try:
-            return self.expression.type.python_type
-        except NotImplementedError:
-            return object
+    def compared(self) -> ColumnElement[Any]:
+        """The expression as the database orders it."""
+        return compared(self.expression)
 
     def equals(self, value: Bind | None) -> ColumnElement[bool]:
-        """Whether a row has this value; `None` is NULL."""
-        return self.expression.is_(None) if value is None else self.expression == value
+        """True of a row that has this value; `None` is NULL."""
+        return self.compared.is_(None) if value is None else self.compared == value
 
     def follows(self, value: Bind | None, *, is_nullable: bool) -> ColumnElement[bool]:
-        """Whether a row comes after this value: PostgreSQL takes NULL for the largest."""
+        """True of a row that comes after this value: PostgreSQL takes NULL for the largest."""
         if value is None:
-            return self.expression.is_not(None) if self.is_descending else false()
+            return self.compared.is_not(None) if self.is_descending else false()
         if self.is_descending:
-            return self.expression < value
-        larger = self.expression > value
-        return or_(larger, self.expression.is_(None)) if is_nullable else larger
+            return self.compared < value
+        larger = self.compared > value
+        return or_(larger, self.compared.is_(None)) if is_nullable else larger
 
 
 @dataclass(frozen=True)
@@ -94,13 +91,18 @@ class Order:
 
     @property
     def expressions(self) -> list[ColumnElement[Any]]:
-        """What a row is asked for so that the list can be continued after it."""
-        return [key.expression.label(f"neonkit_{i}") for i, key in enumerate(self.keys)]
+        """The keys as columns of a page, so that the list can be continued after a row."""
+        return [read(key.compared).label(f"neonkit_{i}") for i, key in enumerate(self.keys)]
+
+    @property
+    def is_untyped(self) -> bool:
+        """True where nobody says the type of a key: only its values can."""
+        return object in self.types
 
     @property
     def types(self) -> list[type]:
         """The Python types of the keys."""
-        return [key.python_type for key in self.keys]
+        return [python_type_of(key.compared.type) for key in self.keys]
 
     def clauses(self, *, is_fenced: bool = False) -> list[ColumnElement[Any]]:
         """The ORDER BY.
@@ -119,7 +121,7 @@ class Order:
         ]
 
     def after(self, nulls: frozenset[int]) -> ColumnElement[bool]:
-        """Whether a row comes after another, whose values are the parameters of `values_of`.
+        """True of a row that comes after another, whose values are the parameters of `values_of`.
 
         Keys of one direction that are never NULL are compared as a row, which is one range of
         their index. Otherwise a range over the first key comes before the exact condition, except
@@ -129,7 +131,7 @@ class Order:
             nulls: the places of the keys that are NULL in the other row.
         """
         binds = [
-            None if i in nulls else bindparam(_AFTER.format(i), type_=key.expression.type)
+            None if i in nulls else bound(_AFTER.format(i), key.compared)
             for i, key in enumerate(self.keys)
         ]
         if not self.nullable and len({key.is_descending for key in self.keys}) == 1:
@@ -147,70 +149,72 @@ class Order:
     def _range(self, value: Bind | None) -> Iterator[ColumnElement[bool]]:
         first = self.keys[0]
         if value is not None and first.is_descending:
-            yield first.expression <= value
+            yield first.compared <= value
         elif value is not None and 0 not in self.nullable:
-            yield first.expression >= value
+            yield first.compared >= value
 
     def _after_row(self, values: Sequence[Bind | None]) -> ColumnElement[bool]:
-        row = tuple_(*(key.expression for key in self.keys))
+        row = tuple_(*(key.compared for key in self.keys))
         other = tuple_(*values)
         return row < other if self.keys[0].is_descending else row > other
 
 
-def order_of(
-    statement: Select[*tuple[Any, ...]],
-    allowed: Sequence[ColumnElement[Any]],
-    requested: str | None,
-    *,
-    has_outer_join: bool = False,
-) -> Order:
-    """Make the order that a request asks for, or the first of the allowed ones.
-
-    Keys after a whole primary key decide nothing and are left out; without one, the primary keys
-    of what is selected are added in the direction of the last key.
+def sort_keys(allowed: Sequence[ColumnElement[Any]]) -> tuple[SortKey, ...]:
+    """The white list of keys, by their names.
 
     Args:
-        statement: what is listed.
-        allowed: the white list.
+        allowed: columns, labels and `desc()` of either; the first is the order by default.
+
+    Raises:
+        ValueError: there is none, one has no name, or a cursor could not be continued after one.
+    """
+    keys = tuple(map(_key_of, allowed))
+    if not keys:
+        raise ValueError("paginate needs at least one column to sort by")
+    for place, key in enumerate(keys):
+        if any(other.name == key.name for other in keys[:place]):
+            raise ValueError(f"paginate has two sort keys called {key.name}: label one of them")
+        if not is_carried(key.expression.type):
+            raise ValueError(
+                f"paginate cannot sort by {key.name}: its type, {key.expression.type!r}, has no "
+                "place in a cursor; sort by a label of a cast to text, a number or a time instead"
+            )
+    return keys
+
+
+def order_of(
+    keys: Sequence[SortKey],
+    requested: str | None,
+    *,
+    identity: Sequence[ColumnElement[Any]],
+    padded: Collection[FromClause] = (),
+) -> Order:
+    """The order that a request asks for, or the first of the allowed keys.
+
+    Keys after the whole identity of a row decide nothing and are left out; what is missing of it
+    is added in the direction of the last key.
+
+    Args:
+        keys: the white list.
         requested: the query string's `sort`.
-        has_outer_join: whether the statement has one, and the keys may be NULL for it.
+        identity: no two rows share these.
+        padded: the tables whose columns an outer join may fill with NULL.
 
     Raises:
         RequestInvalidError: a key that is not allowed, or twice the same.
-        ValueError: nothing is allowed, or nothing selected has a primary key.
     """
-    menu = {key.name: key for key in map(_key_of, allowed)}
-    if not menu:
-        raise ValueError("paginate needs at least one column to sort by")
+    menu = {key.name: key for key in keys}
     chosen = [next(iter(menu.values()))] if requested is None else _chosen(menu, requested)
-    missing = _primary_keys(statement)
-    keys = []
+    missing = [SortKey(str(each), each) for each in identity]
+    order = []
     for key in chosen:
-        keys.append(key)
-        missing = [other for other in missing if not other.expression.compare(key.expression)]
+        order.append(key)
+        missing = [other for other in missing if not same(other.expression, key.expression)]
         if not missing:
             break
-    keys += [key.turned(is_descending=keys[-1].is_descending) for key in missing]
-    padded: set[FromClause] = set()
-    if has_outer_join:
-        padded = {table for from_ in statement.get_final_froms() for table in padded_by(from_)}
-    nullable = (i for i, key in enumerate(keys) if _may_be_null(key.expression, padded))
-    return Order(tuple(keys), frozenset(nullable))
-
-
-def padded_by(from_: FromClause, *, is_padded: bool = False) -> Iterator[FromClause]:
-    """The tables whose columns an outer join may fill with NULL."""
-    if isinstance(from_, Join):
-        yield from padded_by(from_.left, is_padded=is_padded or from_.full)
-        yield from padded_by(from_.right, is_padded=is_padded or from_.full or from_.isouter)
-    elif is_padded:
-        yield from_
-
-
-def element_of(column: ColumnExpressionArgument[Any]) -> ColumnElement[Any]:
-    """The column element behind what users write, such as a model's attribute."""
-    element: ColumnElement[Any] = coercions.expect(roles.ExpressionElementRole, column)
-    return element
+    order += [key.turned(is_descending=order[-1].is_descending) for key in missing]
+    nullable = (i for i, key in enumerate(order) if _may_be_null(key.expression, padded))
+    return Order(tuple(order), frozenset(nullable))
 
 
 def _key_of(expression: ColumnElement[Any]) -> SortKey:
@@ -220,8 +224,7 @@ def _key_of(expression: ColumnElement[Any]) -> SortKey:
     name = getattr(expression, "key", None)
     if not isinstance(name, str):
         raise ValueError(f"a sort key needs a name that clients can use: label {expression}")
-    inner = expression.element if isinstance(expression, Label) else expression
-    return SortKey(name, inner, is_descending)
+    return SortKey(name, unlabelled(expression), is_descending)
 
 
 def _chosen(menu: dict[str, SortKey], requested: str) -> list[SortKey]:
@@ -236,27 +239,8 @@ def _chosen(menu: dict[str, SortKey], requested: str) -> list[SortKey]:
     ]
 
 
-def _primary_keys(statement: Select[*tuple[Any, ...]]) -> list[SortKey]:
-    found = {
-        str(expression): SortKey(str(expression), expression)
-        for described in statement.column_descriptions
-        for expression in _identity(described.get("entity"))
-    }
-    if not found:
-        tables = (from_ for from_ in statement.get_final_froms() if from_.primary_key)
-        found = {str(c): SortKey(c.name, c) for table in tables for c in table.primary_key}
-    if not found:
-        raise ValueError("a page needs a total order: select from something with a primary key")
-    return list(found.values())
-
-
-def _identity(entity: Any) -> Iterator[ColumnElement[Any]]:  # noqa: ANN401  # SQLAlchemy's own
-    if entity is not None:
-        mapper = inspect(entity).mapper
-        for column in mapper.primary_key:
-            yield element_of(getattr(entity, mapper.get_property_by_column(column).key))
-
-
-def _may_be_null(expression: ColumnElement[Any], padded: set[FromClause]) -> bool:
-    is_required = isinstance(expression, Column) and not expression.nullable
-    return not is_required or getattr(expression, "table", None) in padded
+def _may_be_null(expression: ColumnElement[Any], padded: Collection[FromClause]) -> bool:
+    table = getattr(expression, "table", None)
+    is_of_table = isinstance(table, Table) or isinstance(getattr(table, "element", None), Table)
+    is_required = isinstance(expression, Column) and is_of_table and not expression.nullable
+    return not is_required or table in padded

@@ -1,4 +1,4 @@
-"""How many rows a list has in all: counted, or estimated."""
+"""Totals: the number of rows that a list has in all, counted or estimated."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -34,7 +34,7 @@ def total_column(
 
     Args:
         statement: the whole list.
-        total: what is asked for.
+        total: the way to count that is asked for.
         whole: the table that it is all rows of, if it is.
     """
     if total == "exact":
@@ -48,7 +48,7 @@ def total_column(
 async def settle(
     session: AsyncSession,
     statement: Select[*tuple[Any, ...]],
-    figure: ColumnElement[Any] | None,
+    column: ColumnElement[Any] | None,
     told: float | None,
     values: Mapping[str, Any],
 ) -> int:
@@ -57,12 +57,12 @@ async def settle(
     Args:
         session: what to ask with, at most twice.
         statement: the whole list.
-        figure: from `figure_of`.
+        column: from `total_column`.
         told: what the page's rows say of it; `None` where it has no rows.
         values: the parameters of the list.
     """
-    if told is None and figure is not None:
-        told = await session.scalar(select(figure), values)
+    if told is None and column is not None:
+        told = await session.scalar(select(column), values)
     if told is None or told < 0:
         told = await session.run_sync(expected_rows, statement, values)
     return int(told)

@@ -12,6 +12,7 @@ from neonkit.web._callers import (
     require_role,
 )
 from neonkit.web._drain_switch import draining
+from neonkit.web._filter_parameter import FilterDep
 from neonkit.web._head_middleware import HeadPolicy, refusal_of
 from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
 from neonkit.web._install import (
@@ -43,6 +44,7 @@ __all__ = [
     "CallerDep",
     "CreatedDep",
     "DatabaseDep",
+    "FilterDep",
     "HeadPolicy",
     "IdempotencyKey",
     "NotInstalledError",

@@ -19,6 +19,7 @@ from neonkit.errors import (
 )
 from neonkit.web._media_types import FORM, MULTIPART, MediaType, read_media_type
 from neonkit.web._password_form import takes_password_form
+from neonkit.web._refused_values import BODY
 
 DEEPEST = 64
 """Arrays and objects within each other, in a JSON body."""
@@ -61,6 +62,8 @@ class BodyMiddleware:
         if kind.is_json or kind.essence == FORM:
             await body.read()
             _check(kind, body.content)
+        if kind.is_json:
+            scope.setdefault("state", {})[BODY] = body.content
         await self.app(scope, body.receive, body.send)
 
     def _refuse_head(self, headers: Mapping[bytes, bytes]) -> None:

@@ -11,6 +11,7 @@ from neonkit.web._caller_checks import told_first
 from neonkit.web._defects import mark_answered, report_defect
 from neonkit.web._media_types import read_media_type
 from neonkit.web._problems import respond
+from neonkit.web._refused_values import told_of_request
 from neonkit.web._request_middleware import request_in
 from neonkit.web._runtime import Runtime
 from neonkit.web._time_limit import time_limit_of
@@ -23,7 +24,7 @@ def answer_to(scope: Scope, error: Exception) -> tuple[Response, bool]:
         the response, and whether it was expected: what was not is `internal`, a defect.
     """
     request_id = scope.get("state", {}).get("request_id", "")
-    told = _late(scope, told_first(scope, error))
+    told = _late(scope, told_first(scope, told_of_request(scope, error)))
     return respond(told, Runtime.of(scope).problems, request_id)
 
 

@@ -4,12 +4,15 @@ import ssl
 from dataclasses import dataclass
 from types import TracebackType
 
+from pydantic import ValidationError
 from sqlalchemy import MetaData
 from sqlalchemy import exc as sa
 from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import SQLModel
 
+from neonkit._seams.sqlmodel import names_of_tables
 from neonkit.db._faults.constraints import violation_of
+from neonkit.db._faults.orphans import is_orphaned
 from neonkit.db._faults.sqlstates import FaultKind, kind_of_refusal, kind_of_sqlstate
 from neonkit.errors import (
     ContentionError,
@@ -22,6 +25,7 @@ from neonkit.errors import (
     OutcomeUnknownError,
     OverloadedError,
     ProblemError,
+    RequestInvalidError,
 )
 
 __all__ = ["Fault", "FaultKind", "fault_of", "problem_error_of"]
@@ -74,8 +78,11 @@ def fault_of(exc: BaseException) -> Fault | None:
         return Fault(FaultKind.INVALID_VALUE)  # psycopg lets a lone surrogate's error through
     reply = _Reply.of(cause)
     is_lost = isinstance(exc, sa.DBAPIError) and exc.connection_invalidated
+    kind = _kind_of_reply(reply, cause, is_lost=is_lost)
+    if kind is FaultKind.NOT_NULL and is_orphaned(exc, reply.table, reply.column):
+        kind = FaultKind.DEPENDENTS
     return Fault(
-        _kind_of_reply(reply, cause, is_lost=is_lost),
+        kind,
         reply.sqlstate,
         reply.constraint,
         reply.table,
@@ -263,9 +270,13 @@ def problem_error_of(
         exc: what was raised, or what `fault_of` made of it.
         metadata: where the tables are; `SQLModel.metadata` by default.
 
+    A `ValidationError` of a table class, from `Note.model_validate(body)`, is told field by field.
+
     Returns:
         `None` for a defect and for what is no fault: answer 500 and log the exception.
     """
+    if isinstance(exc, ValidationError):
+        return _invalid_row(exc)
     fault = exc if isinstance(exc, Fault) else fault_of(exc)
     error = _ERRORS.get(fault.kind) if fault else None
     if fault is None or error is None:
@@ -283,5 +294,28 @@ def problem_error_of(
     return (violation.error or error)(errors=problems)
 
 
+def _invalid_row(exc: ValidationError) -> ProblemError | None:
+    """The error of a row that did not validate; `None` where it was not a table class that refused.
+
+    A handler that makes a row of a body by `Note.model_validate(body)` meets rules that the body's
+    class did not have: they are rules for the client all the same.
+    """
+    if exc.title not in names_of_tables():
+        return None
+    found = exc.errors(include_url=False, include_context=False, include_input=False)
+    return RequestInvalidError(
+        errors=[
+            FieldProblem(
+                "".join(map(_pointer_step, ("body", *each["loc"]))), each["type"], each["msg"]
+            )
+            for each in found
+        ]
+    )
+
+
 def _pointer(field: str) -> str:
-    return "/body/" + field.replace("~", "~0").replace("/", "~1")  # RFC 6901, section 3
+    return f"/body{_pointer_step(field)}"
+
+
+def _pointer_step(name: str | int) -> str:
+    return "/" + str(name).replace("~", "~0").replace("/", "~1")  # RFC 6901, section 3
