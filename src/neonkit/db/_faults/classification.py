@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 
 from neonkit.db._faults.constraints import violation_of
 from neonkit.db._faults.orphans import is_orphaned
+from neonkit.db._faults.refused_values import refused_value_of
 from neonkit.db._faults.sqlstates import FaultKind, kind_of_refusal, kind_of_sqlstate
 from neonkit.errors import (
     ContentionError,
@@ -80,6 +81,8 @@ def fault_of(exc: BaseException) -> Fault | None:
     kind = _kind_of_reply(reply, cause, is_lost=is_lost)
     if kind is FaultKind.NOT_NULL and is_orphaned(exc, reply.table, reply.column):
         kind = FaultKind.DEPENDENTS
+    if kind is FaultKind.INVALID_VALUE and _is_mistyped(exc):
+        kind = FaultKind.DEFECT
     return Fault(
         kind,
         reply.sqlstate,
@@ -212,6 +215,12 @@ def _kind_from_between(reply: _Reply, kind: FaultKind, exc: BaseException) -> Fa
     if kind is FaultKind.INVALID_VALUE and isinstance(exc.__cause__, TypeError):
         return FaultKind.DEFECT  # asyncpg was handed a value of a wrong type
     return kind
+
+
+def _is_mistyped(exc: BaseException) -> bool:
+    """True where psycopg sent text for a number or a time, which asyncpg refuses to send."""
+    refused = refused_value_of(exc)
+    return refused is not None and refused.column is not None and isinstance(refused.value, str)
 
 
 def _names_two_tables(text: str) -> bool:
