@@ -1,4 +1,4 @@
-"""From whatever exception a driver raises to one small value, and from there to our errors."""
+"""Classification: whatever a driver raises becomes one small value, and that one of our errors."""
 
 import ssl
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Fault:
 
     @property
     def is_transient(self) -> bool:
-        """Whether the whole transaction may be run again: see `FaultKind.is_transient`."""
+        """True where the whole transaction may be run again: see `FaultKind.is_transient`."""
         return self.kind.is_transient
 
 
@@ -122,7 +122,7 @@ def _is_adapted(exc: BaseException) -> bool:
 
 
 def _is_raised_by_driver(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame outside the network's machinery is a driver's, or ours."""
+    """True where the innermost frame outside the network's machinery is a driver's, or ours."""
     origin = ""
     while traceback is not None:
         module: str = traceback.tb_frame.f_globals.get("__name__", "")
@@ -224,7 +224,7 @@ def _is_mistyped(exc: BaseException) -> bool:
 
 
 def _names_two_tables(text: str) -> bool:
-    """Whether a foreign key's message names the referred table besides its own and the key.
+    """True where a foreign key's message names the referred table besides its own and the key.
 
     The only difference between the two sides of a 23503 that the server makes: "update or
     delete on table A violates K on table B", where the other side says "insert or update on

@@ -1,4 +1,4 @@
-"""What PostgreSQL's error codes mean to an application, and Neon's texts where there is no code.
+"""SQLSTATEs as an application understands them, and Neon's texts where there is no code.
 
 A code is looked up whole, then by its class (its first two characters), so that a code of a
 later PostgreSQL still means something. Source: PostgreSQL, appendix A, "Error Codes".
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class FaultKind(StrEnum):
-    """What went wrong in the database, by what can be done about it."""
+    """A kind of trouble in the database, by what can be done about it."""
 
     DUPLICATE = "duplicate"
     """A unique or exclusion constraint: the value is taken."""
@@ -75,7 +75,7 @@ class FaultKind(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the whole transaction may be run again, on a new connection if need be.
+        """True where the whole transaction may be run again, on a new connection if need be.
 
         Nothing was committed then, and the next attempt may well succeed. Decisions that the
         transaction took must be taken again, from what it reads then.
