@@ -106,6 +106,19 @@ REFUSALS = {
         'server certificate for "a" does not match host name "b"',
         "server does not support SSL, but SSL was required",
         "SASL authentication failed",
+        "channel binding required, but SSL not in use",
+        "channel binding is required, but server did not offer an authentication method that "
+        "supports channel binding",
+        'weak sslmode "prefer" may not be used with sslnegotiation=direct (use "require", ...)',
+        'weak sslmode "verify-ca" may not be used with sslrootcert=system (use "verify-full")',
+        'definition of service "nope" not found',
+        'service file "/nope" not found',
+        'private key file "/nope" has group or world access',
+        'could not load private key file "/nope": no such file',
+        'authentication method requirement "none" failed: server requested SCRAM-SHA-256',
+        'invalid integer value "x" for connection option "keepalives"',
+        'invalid sslmode value: "perhaps"',
+        "host name must be specified for a verified SSL connection",
     ],
     FaultKind.RESOURCES: [
         "Control plane request failed: endpoint is temporarily unavailable. Check your quotas "

@@ -185,7 +185,10 @@ class Checked:
 class Egg(Checked, VersionMixin, InSchemaOfItsOwn, table=True):
     """A class with declarations of its own, and two bases with theirs."""
 
-    __table_args__ = (Index("ix_egg_by_size", "size"), {"info": {"own": True}})
+    __table_args__ = (  # pyright: ignore[reportAssignmentType]  # a base has it as a directive
+        Index("ix_egg_by_size", "size"),
+        {"info": {"own": True}},
+    )
     __mapper_args__: ClassVar[Any] = {"polymorphic_on": "kind", "polymorphic_identity": "egg"}
 
     id: int | None = Field(default=None, primary_key=True)

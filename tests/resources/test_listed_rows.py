@@ -60,11 +60,11 @@ class Shouted(sa.types.TypeDecorator[Any]):
     impl = sa.String
     cache_ok = True
 
-    def process_bind_param(self, value: list[str] | None, _dialect: object) -> str | None:
+    def process_bind_param(self, value: list[str] | None, dialect: object) -> str | None:  # noqa: ARG002  # SQLAlchemy's
         """Python to SQL."""
         return None if value is None else value[0]
 
-    def process_result_value(self, value: Any, _dialect: object) -> Any:  # noqa: ANN401  # SQLAlchemy's
+    def process_result_value(self, value: Any, dialect: object) -> Any:  # noqa: ANN401, ARG002  # SQLAlchemy's
         """SQL to Python."""
         return None if value is None else [value]
 

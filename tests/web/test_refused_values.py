@@ -87,6 +87,16 @@ def app() -> FastAPI:  # noqa: C901  # many small routes
         session.add(Chore(title=body.title, due=datetime(2031, 1, 1)))  # noqa: DTZ001  # on purpose
         await session.commit()
 
+    @app.post("/loose")
+    async def loose(body: dict[str, str], session: SessionDep) -> None:
+        session.add(Chore(title="a", effort=body["effort"]))  # type: ignore[arg-type]  # on purpose
+        await session.commit()
+
+    @app.post("/wrong")
+    async def wrong(session: SessionDep) -> None:
+        session.add(Chore(title="a", effort="three"))  # type: ignore[arg-type]  # on purpose
+        await session.commit()
+
     @app.get("/since")
     async def since(since: datetime, session: ReadSessionDep) -> None:
         await session.exec(select(Chore).where(col(Chore.due) >= since))
@@ -134,6 +144,7 @@ NAIVE = "2030-01-01T00:00:00"
         (f"/among/{NAIVE}", None, "/path/due"),
         ("/added", {"effort": 2**40}, "/body/effort"),
         (f"/chores/{2**40}", None, "/path/chore_id"),
+        ("/loose", {"effort": "three"}, "/body/effort"),
         ("/validated", {"title": "too long"}, "/body/title"),
     ],
 )
@@ -158,6 +169,13 @@ async def test_a_value_of_the_handlers_is_500_and_its_column_is_logged(
     assert answer.status_code == 500
     assert "due was given a datetime that no client sent" in caplog.text
     assert "2031" not in caplog.text
+
+
+async def test_a_value_of_a_wrong_type_is_500_on_either_driver(client: AsyncClient) -> None:
+    """A text for a number is the handler's defect, not a value that the database refuses."""
+    answer = await client.post("/wrong")
+
+    assert answer.status_code == 500, answer.text
 
 
 async def test_a_column_without_a_zone_takes_a_naive_time(client: AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""What clients send: validated, with nothing unknown in it."""
+"""Bodies that clients send: validated, with nothing unknown in them."""
 
 import re
 from typing import Any, Self

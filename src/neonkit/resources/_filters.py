@@ -198,8 +198,9 @@ class Filters:
             name: given if isinstance(given, tuple) else (given,)
             for name, given in operators.items()
         }
-        for name, given in operators.items():
-            setattr(self, name, given)
+        for name, parts in self._operators.items():
+            first, *others = parts
+            setattr(self, name, parts if others else first)
 
     @classmethod
     def parameters(cls) -> type[BaseModel]:
@@ -236,11 +237,12 @@ class Filters:
     @classmethod
     def read(cls, sent: BaseModel) -> Self:
         """The filters that a client has sent, as a value of `parameters()`."""
-        read = {
-            name: tuple(operator.read(name, sent) for operator, _ in operators)
-            for name, operators in cls._declared().items()
-        }
-        return cls(**{name: each if len(each) > 1 else each[0] for name, each in read.items()})
+        return cls(
+            **{
+                name: tuple(operator.read(name, sent) for operator, _ in operators)
+                for name, operators in cls._declared().items()
+            }
+        )
 
     def on(self, entity: Any = None, **columns: Any) -> list[ColumnElement[bool]]:  # noqa: ANN401  # classes, aliases, columns
         """The conditions of a statement's WHERE; none where the client asks for none.

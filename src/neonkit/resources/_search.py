@@ -28,11 +28,11 @@ _WILDCARDS = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 
 def found_in(columns: Sequence[ColumnElement[Any]], *, is_long: bool) -> ColumnElement[bool]:
-    """Whether one of the columns has the pattern; case folds as the database's locale folds it.
+    """True of a row one of whose columns has the pattern; case folds as the database's locale does.
 
     Args:
-        columns: what is searched.
-        is_long: whether the pattern has a trigram, as `has_trigram` tells.
+        columns: those that are searched.
+        is_long: true where the pattern has a trigram, as `has_trigram` tells.
 
     Raises:
         RequestInvalidError: there is no column to search.
@@ -42,7 +42,7 @@ def found_in(columns: Sequence[ColumnElement[Any]], *, is_long: bool) -> ColumnE
         raise RequestInvalidError(errors=[FieldProblem("/query/q", "q", message)])
     pattern = bindparam(_PATTERN, type_=String)
     found = or_(*(column.ilike(pattern, escape="\\") for column in columns))
-    return and_(found, _DearToScan(columns[0])) if is_long else found
+    return and_(found, _CostlyToScan(columns[0])) if is_long else found
 
 
 def pattern_of(q: str) -> dict[str, str]:
@@ -50,26 +50,27 @@ def pattern_of(q: str) -> dict[str, str]:
     return {_PATTERN: f"%{escape(q)}%"}
 
 
-class _DearToScan(FunctionElement[bool]):
-    """True of every row, and dear by the planner's price list (`to_tsvector` costs 100).
+class _CostlyToScan(FunctionElement[bool]):
+    """A condition that is always true and costly to the planner, so that it picks the index.
 
-    The price of an index scan grows with the trigrams that it looks up, and in a small table a long
-    `q` would be looked for in every row. A scan is charged for this in each row, an index only for
-    the rows that it finds, and these alone evaluate it, on an empty text.
+    The planner's estimate of an index scan grows with the trigrams that it looks up, so that in a
+    small table it would rather read every row for a long `q`. `to_tsvector` has a cost of 100: a
+    scan is charged for it in each row, an index only for the rows that it finds. These alone
+    evaluate it, on an empty text.
     """
 
     type = Boolean()
     inherit_cache = True
 
 
-@compiles(_DearToScan)
-def _always(element: _DearToScan, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(_CostlyToScan)
+def _always(element: _CostlyToScan, compiler: SQLCompiler, **options: Any) -> str:
     column = compiler.process(element.clauses, **options)
     return f"to_tsvector('simple'::regconfig, coalesce(left({column}, 0), '')) IS NOT NULL"
 
 
-@compiles(_DearToScan, "sqlite")
-def _always_on_sqlite(_element: _DearToScan, _compiler: SQLCompiler, **_options: Any) -> str:
+@compiles(_CostlyToScan, "sqlite")
+def _always_on_sqlite(_element: _CostlyToScan, _compiler: SQLCompiler, **_options: Any) -> str:
     return "1"
 
 
@@ -79,7 +80,7 @@ def escape(text: str) -> str:
 
 
 def has_trigram(q: str | None) -> bool:
-    """Whether `q` is long enough for a trigram index."""
+    """True of a `q` that is long enough for a trigram index."""
     return q is not None and len(q) >= _TRIGRAM
 
 

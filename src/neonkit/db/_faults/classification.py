@@ -1,4 +1,4 @@
-"""From whatever exception a driver raises to one small value, and from there to our errors."""
+"""Classification: whatever a driver raises becomes one small value, and that one of our errors."""
 
 import ssl
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from sqlmodel import SQLModel
 from neonkit._seams.sqlmodel import names_of_tables
 from neonkit.db._faults.constraints import violation_of
 from neonkit.db._faults.orphans import is_orphaned
+from neonkit.db._faults.refused_values import refused_value_of
 from neonkit.db._faults.sqlstates import FaultKind, kind_of_refusal, kind_of_sqlstate
 from neonkit.errors import (
     ContentionError,
@@ -51,7 +52,7 @@ class Fault:
 
     @property
     def is_transient(self) -> bool:
-        """Whether the whole transaction may be run again: see `FaultKind.is_transient`."""
+        """True where the whole transaction may be run again: see `FaultKind.is_transient`."""
         return self.kind.is_transient
 
 
@@ -81,6 +82,8 @@ def fault_of(exc: BaseException) -> Fault | None:
     kind = _kind_of_reply(reply, cause, is_lost=is_lost)
     if kind is FaultKind.NOT_NULL and is_orphaned(exc, reply.table, reply.column):
         kind = FaultKind.DEPENDENTS
+    if kind is FaultKind.INVALID_VALUE and _is_mistyped(exc):
+        kind = FaultKind.DEFECT
     return Fault(
         kind,
         reply.sqlstate,
@@ -120,7 +123,7 @@ def _is_adapted(exc: BaseException) -> bool:
 
 
 def _is_raised_by_driver(traceback: TracebackType | None) -> bool:
-    """Whether the innermost frame outside the network's machinery is a driver's, or ours."""
+    """True where the innermost frame outside the network's machinery is a driver's, or ours."""
     origin = ""
     while traceback is not None:
         module: str = traceback.tb_frame.f_globals.get("__name__", "")
@@ -215,8 +218,14 @@ def _kind_from_between(reply: _Reply, kind: FaultKind, exc: BaseException) -> Fa
     return kind
 
 
+def _is_mistyped(exc: BaseException) -> bool:
+    """True where psycopg sent text for a number or a time, which asyncpg refuses to send."""
+    refused = refused_value_of(exc)
+    return refused is not None and refused.column is not None and isinstance(refused.value, str)
+
+
 def _names_two_tables(text: str) -> bool:
-    """Whether a foreign key's message names the referred table besides its own and the key.
+    """True where a foreign key's message names the referred table besides its own and the key.
 
     The only difference between the two sides of a 23503 that the server makes: "update or
     delete on table A violates K on table B", where the other side says "insert or update on

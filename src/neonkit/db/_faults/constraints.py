@@ -1,4 +1,4 @@
-"""Which fields of a request a violated constraint speaks of, and which error it means."""
+"""Constraints: the fields of a request that a violated one speaks of, and the error it means."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -24,11 +24,11 @@ Rule: TypeAlias = ColumnCollectionConstraint | Index
 
 @dataclass(frozen=True)
 class Violation:
-    """What a violated rule means to a client.
+    """A violated rule as a client is told of it.
 
     Attributes:
         fields: the body's fields at fault; empty where they cannot be told.
-        error: what the rule's `info["error"]` asks for.
+        error: the class in the rule's `info["error"]`.
     """
 
     fields: tuple[str, ...] = ()

@@ -10,6 +10,8 @@ from sqlalchemy import exc as sa
 
 from neonkit._seams.sqlalchemy import name_made_from
 
+# psycopg's casts, of the types of which a text is no value in Python
+_CAST = re.compile(r"%\((\w+)\)s::(?:SMALLINT|INTEGER|BIGINT|DATE|TIME|TIMESTAMP|INTERVAL)\b")
 _ARGUMENT = re.compile(r"invalid input for query argument \$(\d+)")  # asyncpg's own words
 
 
@@ -73,16 +75,26 @@ def _column(frame: FrameType | None, key: str) -> str:
 
 
 def _unencodable(exc: sa.DBAPIError) -> RefusedValue | None:
-    """Read asyncpg's number of the parameter; with psycopg an integer too large is the server's."""
-    found = _ARGUMENT.search(str(exc.orig))
+    """Read asyncpg's number of the parameter; psycopg leaves it to the server to find a fault."""
     values = exc.params
-    if found is not None and isinstance(values, tuple | list):
-        place = int(found[1]) - 1
-        return RefusedValue(values[place], None) if place < len(values) else None
-    if getattr(exc.orig, "sqlstate", None) == "22003" and isinstance(values, Mapping):
-        wide = [name for name, value in values.items() if _is_wide(value)]
-        return RefusedValue(values[wide[0]], wide[0]) if len(wide) == 1 else None
-    return None
+    if isinstance(values, Mapping):
+        is_data = str(getattr(exc.orig, "sqlstate", "")).startswith("22")
+        return _refused_by_server(exc.statement or "", values) if is_data else None
+    found = _ARGUMENT.search(str(exc.orig))
+    if found is None or not isinstance(values, tuple | list):
+        return None
+    place = int(found[1]) - 1
+    return RefusedValue(values[place], None) if place < len(values) else None
+
+
+def _refused_by_server(statement: str, values: Mapping[str, Any]) -> RefusedValue | None:
+    """The one value that no column of the type in the statement's cast could hold."""
+    found = [
+        RefusedValue(values[name], name)
+        for name in _CAST.findall(statement)
+        if isinstance(values.get(name), str) or _is_wide(values.get(name))
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _is_wide(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""What PostgreSQL's error codes mean to an application, and Neon's texts where there is no code.
+"""SQLSTATEs as an application understands them, and Neon's texts where there is no code.
 
 A code is looked up whole, then by its class (its first two characters), so that a code of a
 later PostgreSQL still means something. Source: PostgreSQL, appendix A, "Error Codes".
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class FaultKind(StrEnum):
-    """What went wrong in the database, by what can be done about it."""
+    """A kind of trouble in the database, by what can be done about it."""
 
     DUPLICATE = "duplicate"
     """A unique or exclusion constraint: the value is taken."""
@@ -75,7 +75,7 @@ class FaultKind(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the whole transaction may be run again, on a new connection if need be.
+        """True where the whole transaction may be run again, on a new connection if need be.
 
         Nothing was committed then, and the next attempt may well succeed. Decisions that the
         transaction took must be taken again, from what it reads then.
@@ -184,6 +184,33 @@ _REFUSALS = {
         "certificate",
         "rejected ssl upgrade",
         "does not support ssl",
+        # libpq, of what it was told, before it connects or by what the server offers then
+        "channel binding required",
+        "channel binding is required",
+        "weak sslmode",
+        "host name must be specified",
+        "authentication method requirement",
+        "requested an unknown authentication type",
+        "sasl authentication mechanisms are supported",
+        "definition of service",
+        "service file",
+        "private key",
+        "private ssl key",
+        "could not load ssl engine",
+        "gssapi encryption required",
+        "require_auth method",
+        "for connection option",
+        "invalid connection option",
+        "invalid sslmode value",
+        "invalid channel_binding value",
+        "invalid port number",
+        "invalid sslnegotiation value",
+        "invalid gssencmode value",
+        "invalid target_session_attrs value",
+        "invalid load_balance_hosts value",
+        'invalid value "',
+        "could not parse network address",
+        "could not look up local user id",
     ),
     FaultKind.RESOURCES: (
         "endpoint is temporarily unavailable",
