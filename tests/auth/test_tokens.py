@@ -52,6 +52,46 @@ def test_a_token_may_hint_at_who_its_bearer_was() -> None:
     assert read_access_token(POLICY, _token(uid=7)).principal is None
 
 
+@pytest.mark.parametrize(
+    ("claims", "is_read"),
+    [
+        ({"iat": 0, "exp": 900}, True),
+        ({"iat": 0, "exp": 901}, False),
+        ({"iat": -3 * 365 * 86_400, "exp": 60}, False),
+        ({"iat": 0, "exp": 3 * 365 * 86_400}, False),
+        ({"iat": 0, "exp": 60.5}, False),
+        ({"iat": 0.5, "exp": 60}, False),
+        ({"iat": "0", "exp": 60}, False),
+        ({"iat": True, "exp": 60}, False),
+    ],
+)
+def test_no_token_lives_longer_than_those_that_are_made(
+    claims: dict[str, Any], *, is_read: bool
+) -> None:
+    """Whoever has a key that still verifies cannot make one that outlives it by years."""
+    now = int(time.time())
+    given: dict[str, Any] = {
+        name: now + value if type(value) in {int, float} else value
+        for name, value in claims.items()
+    }
+    token = _token(KEY, "at+jwt", **given)
+
+    if is_read:
+        assert read_access_token(POLICY, token).subject == "7"
+    else:
+        with pytest.raises(InvalidTokenError):
+            read_access_token(POLICY, token)
+
+
+def test_a_shorter_lifetime_ends_longer_tokens() -> None:
+    """A token that was read under a longer one is refused from then on."""
+    token = issue_access_token(POLICY, "7")
+
+    assert read_access_token(POLICY, token).subject == "7"
+    with pytest.raises(InvalidTokenError):
+        read_access_token(TokenPolicy((KEY,), lifetime=60), token)
+
+
 def test_a_token_that_was_read_before_expires_all_the_same() -> None:
     """That its signature held is remembered; the time is looked at each time."""
     token = _token(exp=int(time.time()) - 3)  # two seconds of the five that clocks may differ

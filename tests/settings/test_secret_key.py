@@ -1,7 +1,9 @@
 """A weak signing key is told, and development has one of its own."""
 
+import os
 import secrets
 import stat
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -65,7 +67,41 @@ def test_development_keeps_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert Settings(environment="test").signing_keys == first
     assert weakness_of(first[0].decode()) is None
     assert stat.S_IMODE((folder / "secret_key").stat().st_mode) == 0o600
-    assert [path.name for path in folder.iterdir()] == ["secret_key"]
+    assert stat.S_IMODE(folder.stat().st_mode) == (0o700 if os.geteuid() else 0o711)
+    assert {path.name for path in folder.iterdir()} == {".gitignore", "secret_key"}
+
+
+def test_git_does_not_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`git add -A` in a project that was just begun leaves the key out, whoever made the folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".neonkit" / "postgres").mkdir(parents=True)
+    (tmp_path / ".neonkit" / "postgres" / "data").touch()
+    _ = Settings(environment="development").signing_keys
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], check=True)
+    listed = subprocess.run(["git", "ls-files"], check=True, capture_output=True, text=True)
+
+    assert listed.stdout == ""
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o602, 0o666])
+def test_a_key_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    """Who can put a key there knows it."""
+    kept_key(tmp_path)
+    (tmp_path / "secret_key").chmod(mode)
+
+    with pytest.raises(ConfigurationError, match=r"others may write to it.*remove it"):
+        kept_key(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_another_users_key_is_refused(tmp_path: Path) -> None:
+    """Whoever puts a file there before us, under whatever mode, does not choose our key."""
+    kept_key(tmp_path)
+    os.chown(tmp_path / "secret_key", 12345, 12345)
+
+    with pytest.raises(ConfigurationError, match="another user's"):
+        kept_key(tmp_path)
 
 
 def test_a_given_key_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +129,7 @@ def test_those_who_start_at_once_agree(tmp_path: Path) -> None:
         with ThreadPoolExecutor(starters) as pool:
             keys = {each.result() for each in [pool.submit(start) for _ in range(starters)]}
         assert len(keys) == 1
-        assert [path.name for path in folder.iterdir()] == ["secret_key"]
+        assert {path.name for path in folder.iterdir()} == {".gitignore", "secret_key"}
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64], ids=["empty", "short", "bytes"])

@@ -14,6 +14,7 @@ POOLED = DIRECT.replace("ep-x-1", "ep-x-1-pooler")
 LOCAL = "postgresql://ada:hunter2@127.0.0.1/app"
 ELSEWHERE = "postgresql://ada:hunter2@db.example.com/app"
 KEY = "an0ther-l0ng-and-quite-r4ndom-signing-key"
+OLD = "0a1B2c3D4e5F6g7H8i9J"
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
@@ -260,11 +261,10 @@ def test_production_asks_for_nothing_but_a_url_and_a_key() -> None:
         neon_database_url=ELSEWHERE,
         debug=True,
         cors_origins="*",
-        previous_secret_keys="old",
         drain_seconds=20,
     )
 
-    assert len(settings.warnings) == 5
+    assert len(settings.warnings) == 4
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_production_asks_for_nothing_but_a_url_and_a_key() -> None:
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS=*"),
         ({"CORS_ORIGINS": "https://a.example,https://b.example/"}, "entry 2: write scheme://host"),
         ({"CORS_ORIGINS": "a.example"}, "no browser sends, entry 1"),
-        ({"PREVIOUS_SECRET_KEYS": f"{KEY}-1,old"}, "a weak key, entry 2 (it must have at least"),
+        ({"PREVIOUS_SECRET_KEYS": f"{KEY}-1,{OLD}"}, "a weak key, entry 2 (it must have at least"),
         ({"DRAIN_SECONDS": "10"}, "exceeds SHUTDOWN_TIMEOUT"),
         ({"POOL_SZIE": "3"}, "POOL_SZIE is not a setting: did you mean POOL_SIZE?"),
         ({"NEON_DATABASEURL": "x"}, "did you mean NEON_DATABASE_URL?"),
@@ -289,6 +289,47 @@ def test_what_is_merely_unwise_is_a_warning(
 
     assert all("\n" not in warning for warning in Settings().warnings)
     assert [warning for warning in Settings().warnings if said in warning]
+
+
+@pytest.mark.parametrize("weak", ["changeme", OLD, "k" * 64, f"{KEY[:4]}" * 12])
+def test_production_refuses_weak_keys_that_still_verify(
+    monkeypatch: pytest.MonkeyPatch, weak: str
+) -> None:
+    """Who guesses one signs as anybody, whether or not it is the first."""
+    _set(
+        monkeypatch,
+        ENVIRONMENT="production",
+        NEON_DATABASE_URL=DIRECT,
+        SECRET_KEY=KEY,
+        PREVIOUS_SECRET_KEYS=f"{KEY}-1,{weak}",
+    )
+
+    with pytest.raises(ConfigurationError, match="a weak key, entry 2") as caught:
+        Settings()
+    assert weak not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "PREVIOUS_SECRET_KEYS"])
+def test_a_key_that_cannot_sign_a_cursor_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """In development too, at start rather than with the first list."""
+    _set(monkeypatch, ENVIRONMENT="development", **{name: "dev"})
+
+    with pytest.raises(ConfigurationError, match=f"{name} holds a key of less than 16 bytes"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    "url", [f"{ELSEWHERE}?channel_binding=require&sslmode=require", f"{LOCAL}?sslrootcert=a.pem"]
+)
+def test_what_the_driver_cannot_give_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """At start, with what to change; psycopg may give it."""
+    _set(monkeypatch, ENVIRONMENT="test", NEON_DATABASE_URL=url)
+
+    with pytest.raises(ConfigurationError, match="sslmode=verify-full"):
+        Settings()
+    assert Settings(database_driver="psycopg").traffic_dsn is not None
 
 
 @pytest.mark.parametrize("url", [DIRECT.partition("?")[0], LOCAL, f"{ELSEWHERE}?sslmode=require"])

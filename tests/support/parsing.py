@@ -1,30 +1,254 @@
-"""How the time that a parser takes grows with what it is given."""
+"""What a client's bytes cost before anybody knows who sent them, by how many there are."""
 
+import asyncio
+import gc
 import time
-from collections.abc import Callable
-from itertools import pairwise
+import tracemalloc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise, product
+from secrets import token_hex
+from string import ascii_letters
+from typing import Annotated
 
-_FLOOR = 0.002
+from fastapi import Depends, FastAPI, Form, Path, Query, Request
+from pydantic import BaseModel
+
+import neonkit
+from neonkit import InputModel, OptionalIdempotencyKey, PageDep, Settings
+from neonkit.auth import TokenPolicy, read_access_token
+from neonkit.errors import ProblemError
+from neonkit.resources import CursorPolicy
+from neonkit.resources._cursor import decode_cursor
+from neonkit.web import strict_query
+
+SIZES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
+MOST = 3.0
+"""How many times as long twice the bytes may take."""
+
+_FLOOR = 0.004
 """Seconds below which a run says more of the machine than of the parser."""
 
+Parse = Callable[[], object]
 
-def seconds(parse: Callable[[int], object], size: int) -> float:
-    """The best of five runs; anything else that runs on the machine only adds to one."""
+
+@dataclass(frozen=True)
+class Cost:
+    """What one size costs.
+
+    Attributes:
+        seconds: of the processor, at best.
+        kilobytes: at the most at a time.
+    """
+
+    seconds: float
+    kilobytes: int
+
+
+def cost_of(make: Callable[[int], Parse], size: int) -> Cost:
+    """Measure the parsing of an input; whatever else the machine does only adds to a run."""
 
     def once() -> float:
+        parse = make(size)
+        gc.collect()
         started = time.process_time()
-        parse(size)
+        parse()
         return time.process_time() - started
 
-    return min(once() for _ in range(5))
+    gc.disable()  # its own work grows with all that is alive
+    try:
+        seconds = min(once() for _ in range(4))
+    finally:
+        gc.enable()
+    parse = make(size)
+    tracemalloc.start()
+    parse()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return Cost(seconds, peak // 1024)
 
 
-def growth(parse: Callable[[int], object], *sizes: int) -> float:
-    """The greatest factor between one size and the next; times under the floor count as it.
-
-    Args:
-        parse: makes and parses an input of so many bytes.
-        sizes: each about twice the one before.
-    """
-    times = [max(seconds(parse, size), _FLOOR) for size in sizes]
+def growth_of(costs: list[Cost]) -> float:
+    """The greatest factor between one size and the next; times under a floor count as it."""
+    times = [max(cost.seconds, _FLOOR) for cost in costs]
     return max(large / small for small, large in pairwise(times))
+
+
+class _Filters(BaseModel):
+    colour: str | None = None
+
+
+class _Item(InputModel):
+    name: str
+    count: int = 0
+
+
+def _app() -> FastAPI:
+    """An app that parses everything that a client may send, and asks no database."""
+    app = FastAPI()
+    neonkit.install(app, Settings(_env_file=None, environment="test", secret_key=token_hex(32)))
+
+    @app.get("/list", dependencies=[Depends(strict_query)])
+    async def read_list(page: PageDep) -> int:
+        return page.limit
+
+    @app.get("/filtered")
+    async def read_filtered(filters: Annotated[_Filters, Query()]) -> str | None:
+        return filters.colour
+
+    @app.get("/items/{item_id}")
+    async def read_item(item_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> int:
+        return item_id
+
+    @app.post("/items")
+    async def create_item(item: _Item, _key: OptionalIdempotencyKey) -> str:
+        return item.name
+
+    @app.post("/forms")
+    async def create_form(name: Annotated[str, Form()]) -> str:
+        return name
+
+    @app.post("/raw")
+    async def create_raw(request: Request, _key: OptionalIdempotencyKey) -> int:
+        return len(await request.body())
+
+    return app
+
+
+@dataclass(frozen=True)
+class _Sent:
+    path: bytes = b"/list"
+    query: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+
+    def through(self, app: FastAPI, loop: asyncio.AbstractEventLoop) -> Parse:
+        """Make what sends it through the whole app."""
+        return lambda: loop.run_until_complete(self._send(app))
+
+    async def _send(self, app: FastAPI) -> None:
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST" if self.body else "GET",
+            "scheme": "http",
+            "path": self.path.decode("latin-1"),
+            "raw_path": self.path,
+            "query_string": self.query,
+            "root_path": "",
+            "headers": [
+                (b"host", b"here"),
+                (b"content-length", str(len(self.body)).encode()),
+                *self.headers,
+            ],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        given = iter([{"type": "http.request", "body": self.body, "more_body": False}])
+
+        async def receive() -> dict[str, object]:
+            return next(given, {"type": "http.disconnect"})
+
+        async def send(message: object) -> None:
+            pass
+
+        await app(scope, receive, send)  # type: ignore[arg-type]  # a plain dict is a scope
+
+
+def _names(size: int) -> bytes:
+    return "&".join("".join(each) for each in product(ascii_letters, repeat=3))[:size].encode()
+
+
+def _header(name: bytes, value: Callable[[int], bytes]) -> Callable[[int], _Sent]:
+    return lambda size: _Sent(headers=((name, value(size)),))
+
+
+def _body(kind: bytes, body: Callable[[int], bytes], path: bytes) -> Callable[[int], _Sent]:
+    headers = ((b"content-type", kind), (b"idempotency-key", b"12345678"))
+    return lambda size: _Sent(path, headers=headers, body=body(size))
+
+
+def _json(body: Callable[[int], bytes]) -> Callable[[int], _Sent]:
+    return _body(b"application/json", body, b"/items")
+
+
+_FORM = b"application/x-www-form-urlencoded"
+_MULTIPART = b"multipart/form-data; boundary=b"
+_PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+
+REQUESTS: Mapping[str, Callable[[int], _Sent]] = {
+    "query, names": lambda size: _Sent(query=_names(size)),
+    "query, one name again and again": lambda size: _Sent(query=b"a&" * (size // 2)),
+    "query, for a model of parameters": lambda size: _Sent(b"/filtered", _names(size)),
+    "query, escapes": lambda size: _Sent(query=b"q=" + b"%25" * (size // 3)),
+    "query, sort keys": lambda size: _Sent(query=b"sort=" + b"id," * (size // 3)),
+    "query, cursor": lambda size: _Sent(query=b"cursor=" + b"A" * size),
+    "query, digits": lambda size: _Sent(query=b"limit=" + b"9" * size),
+    "path, digits of an id": lambda size: _Sent(b"/items/" + b"9" * size),
+    "path, slashes": lambda size: _Sent(b"/" * size),
+    "path, text": lambda size: _Sent(b"/" + b"a" * size),
+    "Content-Type, separators": _header(b"content-type", lambda size: b'a/b;"' + b";" * size),
+    "Content-Type, blanks": _header(b"content-type", lambda size: b"a/b" + b"; " * (size // 2)),
+    "Content-Type, quotes": _header(b"content-type", lambda n: b'a/b;c="' + b"\\a" * (n // 2)),
+    "Accept": _header(b"accept", lambda size: b"a/b;q=0.1," * (size // 10)),
+    "Authorization": _header(b"authorization", lambda size: b"Bearer " + b"a." * (size // 2)),
+    "Origin": _header(b"origin", lambda size: b"https://" + b"a." * (size // 2)),
+    "Cookie": _header(b"cookie", lambda size: b'a="b;' * (size // 5)),
+    "X-Request-ID": _header(b"x-request-id", lambda size: b"a" * size),
+    "header lines": lambda n: _Sent(headers=tuple((b"x-%d" % at, b"") for at in range(n // 10))),
+    "header lines, one name": lambda size: _Sent(headers=((b"x", b""),) * (size // 5)),
+    "JSON, nested": _json(lambda size: b"[" * (size // 2) + b"]" * (size // 2)),
+    "JSON, never closed": _json(lambda size: b'{"a":' * (size // 5)),
+    "JSON, side by side": _json(lambda size: b"[" + b"[]," * (size // 3) + b"1]"),
+    "JSON, fields": _json(lambda n: b"{%s}" % b",".join(b'"%d":1' % at for at in range(n // 9))),
+    "JSON, quotes": _json(lambda size: b'{"name": "' + b"[[" * 40 + b'\\"' * (size // 2)),
+    "JSON, digits": _json(lambda size: b'{"name": "a", "count": ' + b"9" * size + b"}"),
+    "JSON, fraction": _json(lambda size: b'{"name": "a", "count": 1.' + b"9" * size + b"}"),
+    "JSON, surrogates": _json(lambda size: b'{"name": "' + b"\\ud800" * (size // 6) + b'"}'),
+    "JSON, of no declared type": _body(b"text/plain", lambda size: b"[" * size, b"/raw"),
+    "form, fields": _body(_FORM, _names, b"/forms"),
+    "form, escapes": _body(_FORM, lambda size: b"name=" + b"%41" * (size // 3), b"/forms"),
+    "multipart, parts": _body(_MULTIPART, lambda n: _PART * (n // len(_PART)), b"/forms"),
+    "multipart, a part's header": _body(
+        _MULTIPART,
+        lambda size: b"--b\r\nContent-Disposition: form-data; name=" + b';"' * (size // 2),
+        b"/forms",
+    ),
+    "multipart, dashes": _body(
+        _MULTIPART, lambda size: b"--b\r\n\r\n" + b"\r\n-" * (size // 3), b"/forms"
+    ),
+}  # fmt: skip
+
+
+def _read_token(size: int) -> Parse:
+    policy = TokenPolicy((b"k" * 32,))
+    token = ("e30" + "A" * (size // 3) + ".") * 3
+
+    def parse() -> None:
+        with suppress(ProblemError):
+            read_access_token(policy, token)
+
+    return parse
+
+
+def _read_cursor(size: int) -> Parse:
+    policy = CursorPolicy.random()
+
+    def parse() -> None:
+        with suppress(ProblemError):
+            decode_cursor("A" * size, b"", policy, [int])
+
+    return parse
+
+
+def places() -> Iterator[tuple[str, Callable[[int], Parse]]]:
+    """Give each place where a client's bytes are parsed, and what makes an input for it."""
+    app, loop = _app(), asyncio.new_event_loop()
+    _Sent(query=b"limit=1").through(app, loop)()  # what is made once for an app is made
+    for name, make in REQUESTS.items():
+        yield name, lambda size, make=make: make(size).through(app, loop)  # type: ignore[misc]  # the default binds it
+    yield "token", _read_token
+    yield "cursor", _read_cursor
+    loop.close()

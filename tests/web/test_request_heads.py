@@ -11,10 +11,8 @@ from pydantic import BaseModel
 
 import neonkit
 from neonkit import InputModel, Settings
-from neonkit.errors import UnsupportedMediaTypeError
 from neonkit.web import strict_query
 from neonkit.web._media_types import read_media_type
-from support.parsing import growth
 
 JSON = [("Content-Type", "application/json")]
 MALFORMED = "malformed-header"
@@ -193,14 +191,3 @@ async def test_repeated_and_unknown_parameters(client: AsyncClient) -> None:
         ("/query/a", "unknown"),
         ("/query/q", "repeated"),
     ]
-
-
-def test_refused_media_types_take_linear_time() -> None:
-    """Twice the bytes take at most three times as long, for what is refused by its last byte."""
-
-    def read(size: int) -> None:
-        for bad in (b"a/b" + b"; " * (size // 2) + b"!", b'a/b;c="' + b"\\a" * (size // 2)):
-            with pytest.raises(UnsupportedMediaTypeError):
-                read_media_type(bad)
-
-    assert growth(read, 64, 128, 249) <= 3

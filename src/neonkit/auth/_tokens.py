@@ -1,5 +1,6 @@
 """Access tokens: signed, short-lived, and read by one fixed rule whatever their header says."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ class TokenPolicy:
     Attributes:
         keys: the first one signs; all of them verify, so that a key can be replaced.
         issuer: who made the token, and whom it is for.
-        lifetime: seconds until it expires.
+        lifetime: seconds until it expires; one that is to hold for longer was not made here.
     """
 
     keys: Sequence[bytes] = field(repr=False)
@@ -88,18 +89,18 @@ def read_access_token(policy: TokenPolicy, token: str) -> AccessToken:
     """
     if len(token) > _LONGEST or not token.isascii():
         raise InvalidTokenError
-    read = _verified(tuple(policy.keys), policy.issuer, token)
+    read = _verified(tuple(policy.keys), policy.issuer, policy.lifetime, token)
     if read.expires_at <= time.time() - _LEEWAY:
         raise InvalidTokenError
     return read
 
 
 @lru_cache(_MOST)
-def _verified(keys: tuple[bytes, ...], issuer: str, token: str) -> AccessToken:
+def _verified(keys: tuple[bytes, ...], issuer: str, lifetime: int, token: str) -> AccessToken:
     """Verify a token; a signature that held once holds for good."""
     for key in keys:
         claims = _claims(issuer, token, key)
-        if claims is not None:
+        if claims is not None and _life_of(claims) <= lifetime:
             return AccessToken(claims["sub"], _principal(claims), float(claims["exp"]))
     raise InvalidTokenError
 
@@ -122,6 +123,12 @@ def _claims(issuer: str, token: str, key: bytes) -> dict[str, Any] | None:
     if header.get("typ") != _TYPE or "crit" in header or not isinstance(claims["sub"], str):
         return None
     return claims
+
+
+def _life_of(claims: dict[str, Any]) -> float:
+    """Seconds from when it was made to when it expires; without end where no number says so."""
+    begins, ends = claims["iat"], claims["exp"]
+    return ends - begins if type(begins) is type(ends) is int else math.inf
 
 
 def _principal(claims: dict[str, Any]) -> Principal | None:

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from secrets import token_hex
 from typing import Any
 
@@ -27,9 +27,6 @@ from neonkit.errors import (
     UriTooLongError,
 )
 from neonkit.web import HeadPolicy, refusal_of
-
-if sys.platform != "win32":  # where sockets are no files
-    import resource
 
 _log = logging.getLogger("neonkit")
 _access = logging.getLogger("neonkit.access")
@@ -75,11 +72,20 @@ def connections_within(files: int | None = None) -> int:
     Args:
         files: how many it may open; by default what `ulimit -n` says.
     """
-    if files is None and sys.platform != "win32":
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if files is None or not 0 <= files < _WITHOUT_A_LIMIT:
+    if files is None:
+        files = _file_limit()
+    if not 0 <= files < _WITHOUT_A_LIMIT:
         files = _WITHOUT_A_LIMIT
     return max(1, files - max(_FEWEST_SPARE, files // _SPARE_FILES))
+
+
+def _file_limit() -> int:
+    try:
+        resource = import_module("resource")
+    except ImportError:  # Windows, where sockets are no files
+        return _WITHOUT_A_LIMIT
+    soft: int = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return soft
 
 
 class _Connections:
@@ -182,7 +188,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._has_begun = False
         before = self._body
         try:
-            self.parser.feed_data(data)
+            self.parser.feed_data(data)  # pyright: ignore[reportOptionalMemberAccess]  # none only after the end
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
                 self._forget()
@@ -285,8 +291,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         """Whether it asks for a WebSocket (RFC 6455, section 4.1); else it is a plain request."""
         names = {name for name, _ in self.headers}
+        method = self.parser.get_method()  # pyright: ignore[reportOptionalMemberAccess]  # none only after the end
         return (
-            self.parser.get_method() == b"GET"
+            method == b"GET"
             and b"sec-websocket-key" in names
             and names.isdisjoint({b"content-length", b"transfer-encoding"})
             and super()._should_upgrade()
@@ -317,7 +324,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _fault_of_host(self) -> MalformedHeaderError | None:
         """Exactly one in HTTP/1.1 (RFC 9112, section 3.2); a second one was refused before."""
         host = next((value for name, value in self.headers if name == b"host"), None)
-        if host is None and self.parser.get_http_version() == "1.1":
+        version = self.parser.get_http_version()  # pyright: ignore[reportOptionalMemberAccess]  # none only after the end
+        if host is None and version == "1.1":
             return MalformedHeaderError("HTTP/1.1 needs the header Host.")
         if host is not None and not _HOST.fullmatch(host):
             return MalformedHeaderError("The header Host is malformed.")

@@ -21,6 +21,7 @@ _URLS = ("neon_database_url", "neon_pooled_database_url", "database_url_unpooled
 _ADMIN = ("first_admin_username", "first_admin_email", "first_admin_password")
 _MAKE_A_KEY = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 _ORIGIN = re.compile(r"\*|null|[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s*]+")
+_SHORTEST_KEY = 16  # bytes; cursors are not signed with less
 _WITHOUT_TLS = {"disable", "allow", "prefer"}  # the last two may end without it
 
 
@@ -45,6 +46,9 @@ def problems_of(settings: "Settings") -> Iterator[Problem]:
         yield Problem(_ADMIN, text)
     if settings.is_production:
         yield from _missing_in_production(settings)
+        yield from (Problem(("previous_secret_keys",), weak) for weak in _weak_keys(settings))
+    else:
+        yield from _short_keys(settings)
     yield from _beyond_the_driver(settings)
 
 
@@ -83,17 +87,33 @@ def warnings_of(settings: "Settings") -> Iterator[str]:
     if settings.debug and settings.is_production:
         yield "DEBUG is on in production: each statement is logged"
     yield from _about_origins(settings)
+    if not settings.is_production:
+        yield from _weak_keys(settings)
+    if settings.drain_seconds + settings.request_timeout + 1 > settings.shutdown_timeout:
+        yield (
+            "DRAIN_SECONDS + REQUEST_TIMEOUT + 1 exceeds SHUTDOWN_TIMEOUT: a shutdown may cut "
+            "requests off"
+        )
+
+
+def _weak_keys(settings: "Settings") -> Iterator[str]:
+    """Whatever verifies a token is worth as much to a forger as what signs it."""
     for at, key in enumerate(settings.previous_secret_keys, 1):
         if weakness := weakness_of(key.get_secret_value()):
             yield (
                 f"PREVIOUS_SECRET_KEYS holds a weak key, entry {at} ({weakness}): whoever guesses "
                 "it can sign; drop it"
             )
-    if settings.drain_seconds + settings.request_timeout + 1 > settings.shutdown_timeout:
-        yield (
-            "DRAIN_SECONDS + REQUEST_TIMEOUT + 1 exceeds SHUTDOWN_TIMEOUT: a shutdown may cut "
-            "requests off"
-        )
+
+
+def _short_keys(settings: "Settings") -> Iterator[Problem]:
+    """Refuse, outside of production too, a key that cursors cannot be signed with."""
+    current = [("secret_key", settings.secret_key)] if settings.secret_key else []
+    previous = [("previous_secret_keys", key) for key in settings.previous_secret_keys]
+    for name, key in current + previous:
+        if len(key.get_secret_value().encode()) < _SHORTEST_KEY:
+            text = f"{name.upper()} holds a key of less than {_SHORTEST_KEY} bytes; {_MAKE_A_KEY}"
+            yield Problem((name,), text)
 
 
 def _about_urls(settings: "Settings") -> Iterator[str]:

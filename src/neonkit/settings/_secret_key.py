@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import stat
 import tempfile
 from contextlib import suppress
 from itertools import pairwise
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from neonkit.errors import ConfigurationError
 
+_is_posix = os.name == "posix"
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FEWEST_BYTES = 32
 _FEWEST_DIFFERENT = 8
 _FEWEST_BESIDE_WORDS = 16
@@ -58,13 +62,15 @@ def kept_key(folder: Path) -> str:
     """The key that development uses on this machine, made at first and kept in a 0600 file.
 
     Raises:
-        ConfigurationError: the file cannot be made or read, or does not hold such a key.
+        ConfigurationError: the file cannot be made or read, is another user's or may be written
+            by one, or does not hold such a key.
     """
     file = folder / "secret_key"
     try:
+        _keep_private(folder)
         if not file.exists():
             _make(file)
-        key = file.read_text(encoding="ascii").strip()
+        key = _read(file)
     except OSError as error:
         raise ConfigurationError(
             f"{file}, where development keeps its signing key, cannot be used "
@@ -79,8 +85,29 @@ def kept_key(folder: Path) -> str:
     return key
 
 
+def _keep_private(folder: Path) -> None:
+    """Let nobody else enter the folder, and no `git add` take what is inside."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if _is_posix and folder.stat().st_uid == os.geteuid():
+        # root's embedded server runs as another user, who must get through to its own folder
+        folder.chmod(0o700 if os.geteuid() else 0o711)
+    ignored = folder / ".gitignore"
+    if not ignored.exists():
+        ignored.write_text("*\n", encoding="ascii")
+
+
+def _read(file: Path) -> str:
+    with file.open(encoding="ascii") as handle:
+        state = os.fstat(handle.fileno())
+        if _is_posix and (state.st_uid not in {0, os.geteuid()} or state.st_mode & _OTHERS_WRITE):
+            raise ConfigurationError(
+                f"{file} is another user's, or others may write to it, so that they may know the "
+                "signing key: remove it, or set SECRET_KEY"
+            )
+        return handle.read().strip()
+
+
 def _make(file: Path) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # 0600
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as handle:

@@ -1,0 +1,43 @@
+"""Twice the bytes, at most about twice the time: in all that is parsed before anybody signs in."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.parsing import MOST, REQUESTS, SIZES, Parse, cost_of, growth_of, places
+
+NAMES = [*REQUESTS, "token", "cursor"]
+
+
+@pytest.fixture(scope="module")
+def makers() -> Iterator[dict[str, object]]:
+    """What makes inputs, by the place where they are parsed."""
+    found = places()
+    made: dict[str, object] = {}
+    for _ in NAMES:
+        name, make = next(found)
+        made[name] = make
+    yield made
+    assert next(found, None) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_time_grows_no_faster_than_input(makers: dict[str, object], name: str) -> None:
+    """For each place: up to the largest input, no doubling takes three times as long."""
+    make = makers[name]
+    assert callable(make)
+    costs = [cost_of(make, size) for size in SIZES[-4:]]
+
+    assert growth_of(costs) <= MOST, [round(cost.seconds * 1000, 1) for cost in costs]
+    assert costs[-1].seconds < 1
+    assert costs[-1].kilobytes < 20_000
+
+
+def test_what_is_quadratic_is_found() -> None:
+    """A parser that looks through all of its input for each part of it does not pass."""
+
+    def make(size: int) -> Parse:
+        names = [str(at) for at in range(size // 10)]
+        return lambda: [names.count(name) for name in names]
+
+    assert growth_of([cost_of(make, size) for size in SIZES[-4:]]) > MOST
