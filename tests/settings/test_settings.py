@@ -156,8 +156,6 @@ def test_which_environment_it_is(
         ({"PORT": "70000"}, "PORT"),
         ({"DATABASE_DRIVER": "mysql"}, "DATABASE_DRIVER"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
-        ({"API_V1_PREFIX": "api/"}, "API_V1_PREFIX"),
-        ({"API_V1_PREFIX": "/"}, "API_V1_PREFIX: must begin with a / and end without one"),
         ({"TRUSTED_PROXIES": "10.0.0.0/8,hunter2"}, "TRUSTED_PROXIES: entry 2 is neither"),
         ({"TRUSTED_PROXIES": "10.0.0.5/8"}, "TRUSTED_PROXIES: entry 1 is neither"),
         ({"SCALE_TO_ZERO": "hunter2"}, "SCALE_TO_ZERO: must be true, false or auto"),
@@ -185,7 +183,6 @@ def test_which_environment_it_is(
         ({"DATABASE_URL_UNPOOLED": "x"}, "  DATABASE_URL_UNPOOLED: scheme: it must be"),
         ({"NEON_POOLED_DATABASE_URL": "x"}, "NEON_POOLED_DATABASE_URL: scheme: it must be"),
         ({"NEON_DATABASE_URL": "postgresql://a:hunter2@x@h/d"}, "write %40"),
-        ({"FIRST_ADMIN_USERNAME": "root"}, "FIRST_ADMIN_USERNAME, _EMAIL and _PASSWORD"),
         ({"ENVIRONMENT": "production", "SECRET_KEY": KEY}, "NEON_DATABASE_URL is not set"),
         ({"NEON_DATABASE_URL": ELSEWHERE}, "SECRET_KEY is not set"),
         ({"NEON_DATABASE_URL": ELSEWHERE, "SECRET_KEY": "hunter2"}, "at least 32 bytes"),
@@ -216,7 +213,6 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         LOCK_TIMEOUT="9",
         PORT="many",
         TRUSTED_PROXIES="nowhere",
-        FIRST_ADMIN_EMAIL="root@example.com",
     )
 
     with pytest.raises(ConfigurationError) as caught:
@@ -227,7 +223,6 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "PORT",
         "TRUSTED_PROXIES",
         "LOCK_TIMEOUT",
-        "FIRST_ADMIN_USERNAME",
         "NEON_DATABASE_URL",
         "SECRET_KEY",
     ]
@@ -322,7 +317,6 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("pooler_tracks_statements", "1", True),
         ("debug", "true", True),
         ("port", "0", 0),
-        ("api_v1_prefix", "/api/v2", "/api/v2"),
         ("drain_seconds", "0", 0),
     ],
 )
@@ -352,9 +346,6 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
         SECRET_KEY=KEY,
         PREVIOUS_SECRET_KEYS=f"{KEY}-1,{KEY}-2",
         METRICS_TOKEN="hunter2",
-        FIRST_ADMIN_USERNAME="root",
-        FIRST_ADMIN_EMAIL="root@example.com",
-        FIRST_ADMIN_PASSWORD="hunter2",
     )
     settings = Settings()
     printed = f"{settings!r}{settings}{settings.effective()}"

@@ -129,6 +129,11 @@ class Database:
         once = StatementUnit(given, key, under, patience)
         return await retry_contention(lambda: execute_once(self._road, once), self._retries)
 
+    @property
+    def is_local(self) -> bool:
+        """The database is on this machine, judged by its address."""
+        return _connector_of(self.engine).dsn.is_local
+
     async def bring_schema(self) -> None:
         """Make the toolkit's own tables, where they are missing or of an older release."""
         async with self.engine.begin() as connection:

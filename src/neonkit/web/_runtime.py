@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Select
@@ -20,7 +19,7 @@ from neonkit.health import Readiness
 from neonkit.migrations import History, MigrationError, check_head, upgrade
 from neonkit.observe import Metrics, log_slow_query, slower_than, watch_statements
 from neonkit.resources import CursorPolicy
-from neonkit.settings import Settings
+from neonkit.settings import Settings, database_at
 from neonkit.web._problems import TABLE, Problem
 
 FindPrincipal = Callable[[str], Select[*tuple[Any, ...]]]
@@ -28,8 +27,8 @@ NameCaller = Callable[[HTTPConnection], str | None]
 BootStep = Callable[[Database], Awaitable[None]]
 
 _log = logging.getLogger("neonkit")
+_settings_log = logging.getLogger("neonkit.settings")
 
-_DATA = Path(".neonkit") / "postgres"
 _LONGEST_PAUSE = 5.0
 _NO_SCHEMA = "the schema `neonkit` is missing or of an older release: run `neonkit migrate`"
 _PATIENCE_IN_DEVELOPMENT = 10.0
@@ -48,6 +47,7 @@ class Runtime:
     Attributes:
         boot_steps: what the app wants done once the database answers.
         database: where requests go; `None` while the app is not running.
+        is_under_test: set by the pytest plugin, whose databases are its own to change.
         has_started: whether the first connection was made and the schema is in place.
         metrics: what `/metrics` tells.
         problems: the app's table of errors and problems.
@@ -65,6 +65,7 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.history = history
+        self.is_under_test = False
         self._direct_dsn: Dsn | None = None  # of a database that is ours to migrate
         self.database = database
         self.principal = principal
@@ -88,6 +89,8 @@ class Runtime:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Own the database for the app's lifetime; connecting goes on in the background."""
+        for warning in self.settings.warnings:
+            _settings_log.warning("%s", warning)
         async with AsyncExitStack() as stack:
             given = self.database
             database = given or await self._open(stack)
@@ -108,7 +111,7 @@ class Runtime:
 
     async def _open(self, stack: AsyncExitStack) -> Database:
         settings = self.settings
-        dsn = settings.traffic_dsn or await _embedded(stack)
+        dsn = await stack.enter_async_context(database_at(settings.traffic_dsn))
         self._direct_dsn = settings.direct_dsn or dsn
         engine = create_engine(
             dsn,
@@ -137,8 +140,9 @@ class Runtime:
             try:
                 with open_scope(self.settings.request_timeout):
                     await self._prepare(database)
-                    for step in self.boot_steps:
-                        await step(database)
+                    if not self._is_elsewhere(database):
+                        for step in self.boot_steps:
+                            await step(database)
                 self.has_started = True
             except Exception as error:  # noqa: BLE001  # said in the log and tried again
                 what = _reason(error)
@@ -146,10 +150,17 @@ class Runtime:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def _is_elsewhere(self, database: Database) -> bool:
+        """Tell a test run on another machine's database, which may be anybody's: change nothing."""
+        if not self.settings.is_test or self.is_under_test:
+            return False
+        direct = self._direct_dsn
+        return not database.is_local or (direct is not None and not direct.is_local)
+
     async def _prepare(self, database: Database) -> None:
-        """Bring the schema up to date in development, and look at it in production."""
+        """Bring the schema up to date in development; elsewhere only look at it."""
         history = self.history
-        if self.settings.is_production:
+        if self.settings.is_production or self._is_elsewhere(database):
             await database.probe()
             async with database.engine.connect() as connection:
                 if not await has_schema(connection):
@@ -169,13 +180,6 @@ def _reason(error: Exception) -> str:
         return str(error)
     fault = fault_of(error)
     return fault.kind.value if fault else type(error).__name__
-
-
-async def _embedded(stack: AsyncExitStack) -> Dsn:
-    from neonkit.local import LocalServer
-
-    server = await stack.enter_async_context(await LocalServer.start(_DATA))
-    return Dsn.parse(server.url)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -6,9 +6,10 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit import Database, Settings
+from neonkit import Database
 from neonkit.auth import hash_password
 from neonkit.errors import ConfigurationError
+from neonkit_starter.settings import StarterSettings
 from neonkit_starter.users import queries
 from neonkit_starter.users.models import Role, User
 from neonkit_starter.users.rules import weakness_of
@@ -23,7 +24,7 @@ _TAKEN = (
 )
 
 
-def first_admin_of(settings: Settings) -> UserCreate | None:
+def first_admin_of(settings: StarterSettings) -> UserCreate | None:
     """Read FIRST_ADMIN_*; `None` where nobody is named.
 
     Raises:
