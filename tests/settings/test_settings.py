@@ -7,7 +7,8 @@ import pytest
 
 from neonkit.db import PoolPolicy, TimeoutPolicy
 from neonkit.errors import ConfigurationError
-from neonkit.settings import Settings
+from neonkit.settings import LaunchSettings, Settings
+from neonkit_starter.settings import StarterSettings
 
 DIRECT = "postgresql://ada:hunter2@ep-x-1.eu-central-1.aws.neon.tech/neondb?sslmode=require"
 POOLED = DIRECT.replace("ep-x-1", "ep-x-1-pooler")
@@ -52,6 +53,12 @@ def test_nothing_set_is_development_on_an_embedded_database() -> None:
         ({"DATABASE_URL": DIRECT}, POOLED, DIRECT),
         ({"DATABASE_URL_UNPOOLED": DIRECT}, POOLED, DIRECT),
         ({"DATABASE_URL": POOLED, "DATABASE_URL_UNPOOLED": DIRECT}, POOLED, DIRECT),
+        ({"POSTGRES_URL": POOLED}, POOLED, DIRECT),
+        ({"POSTGRES_URL": DIRECT}, POOLED, DIRECT),
+        ({"POSTGRES_URL": LOCAL, "DATABASE_URL": DIRECT}, POOLED, DIRECT),
+        ({"POSTGRES_URL": POOLED, "DATABASE_URL": DIRECT}, POOLED, DIRECT),
+        ({"POSTGRES_URL": POOLED, "DATABASE_URL": LOCAL}, POOLED, LOCAL),
+        ({"POSTGRES_URL": LOCAL, "DATABASE_URL_UNPOOLED": DIRECT}, POOLED, DIRECT),
         ({"NEON_DATABASE_URL": LOCAL}, LOCAL, LOCAL),
         ({"DATABASE_URL": LOCAL}, LOCAL, LOCAL),
         ({"NEON_DATABASE_URL": POOLED}, POOLED, DIRECT),
@@ -183,6 +190,7 @@ def test_which_environment_it_is(
         ({"DATABASE_URL_UNPOOLED": "x"}, "  DATABASE_URL_UNPOOLED: scheme: it must be"),
         ({"NEON_POOLED_DATABASE_URL": "x"}, "NEON_POOLED_DATABASE_URL: scheme: it must be"),
         ({"NEON_DATABASE_URL": "postgresql://a:hunter2@x@h/d"}, "write %40"),
+        ({"POSTGRES_URL": "x"}, "  POSTGRES_URL: scheme: it must be"),
         ({"ENVIRONMENT": "production", "SECRET_KEY": KEY}, "NEON_DATABASE_URL is not set"),
         ({"NEON_DATABASE_URL": ELSEWHERE}, "SECRET_KEY is not set"),
         ({"NEON_DATABASE_URL": ELSEWHERE, "SECRET_KEY": "hunter2"}, "at least 32 bytes"),
@@ -356,6 +364,25 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.signing_keys == (KEY.encode(), f"{KEY}-1".encode(), f"{KEY}-2".encode())
 
 
+def test_what_a_launch_needs_is_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is the app's to refuse, and names that only the app knows, do not concern a launch."""
+    _set(
+        monkeypatch,
+        ENVIRONMENT="production",
+        STATEMENT_TIMEOUT="60",
+        POOL_SIZE="many",
+        PORT="81",
+        WORKERSS="2",
+    )
+    settings = LaunchSettings()
+
+    assert (settings.port, settings.is_production) == (81, True)
+    assert settings.effective_log_format == "json"
+    _set(monkeypatch, DRAIN_SECONDS="30")
+    with pytest.raises(ConfigurationError, match="DRAIN_SECONDS"):
+        LaunchSettings()
+
+
 def test_scale_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neon's hosts sleep when idle unless told otherwise; others do not."""
     _set(monkeypatch, ENVIRONMENT="test", NEON_DATABASE_URL=DIRECT)
@@ -367,15 +394,15 @@ def test_scale_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_variable_is_documented_with_its_default() -> None:
-    """The reference has a row for each variable with its default and meaning, and no other."""
+    """The reference has a row for each variable, then for each of the starter's, and no other."""
     lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
     defaults = {name: default for name, default, _ in rows}
     decided = {"ENVIRONMENT", "SECRET_KEY", "LOG_FORMAT"}
 
-    assert list(defaults) == [name.upper() for name in Settings.model_fields]
+    assert list(defaults) == [name.upper() for name in StarterSettings.model_fields]
     assert all(meaning for _, _, meaning in rows)
-    for name, field in Settings.model_fields.items():
+    for name, field in StarterSettings.model_fields.items():
         if name.upper() not in decided:
             assert defaults[name.upper()] == _written(field.default), name
 

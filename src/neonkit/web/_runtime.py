@@ -31,6 +31,9 @@ _settings_log = logging.getLogger("neonkit.settings")
 
 _LONGEST_PAUSE = 5.0
 _NO_SCHEMA = "the schema `neonkit` is missing or of an older release: run `neonkit migrate`"
+_ELSEWHERE = (
+    "ENVIRONMENT is test, and the database is on another machine: nothing is made or migrated there"
+)
 _PATIENCE_IN_DEVELOPMENT = 10.0
 
 
@@ -101,7 +104,9 @@ class Runtime:
             )
             boot = asyncio.create_task(self._boot(database))
             stack.push_async_callback(_cancel, boot)
-            if not self.settings.is_production:
+            if self._is_elsewhere(database):
+                _log.warning(_ELSEWHERE)
+            elif not self.settings.is_production:
                 await asyncio.wait({boot}, timeout=_PATIENCE_IN_DEVELOPMENT)
             try:
                 yield
