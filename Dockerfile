@@ -22,4 +22,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python", "-c", \
   "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health/live')"]
 # In exec form, so that SIGTERM reaches the server and it drains.
-CMD ["neonkit", "serve"]
+CMD ["neonkit", "serve", "neonkit_starter.app:app"]

@@ -36,6 +36,7 @@ from neonkit.auth import Principal, issue_access_token
 from neonkit.local import LocalServer
 from neonkit_starter.app import create_app
 from neonkit_starter.posts.models import Post
+from neonkit_starter.settings import StarterSettings
 from neonkit_starter.users.models import User
 from neonkit_starter.users.queries import USERS
 from neonkit_starter.users.schemas import UserRead
@@ -182,7 +183,7 @@ async def _read_alone(make: Callable[[], Any]) -> User:
 
 
 async def _steps(url: str, stack: AsyncExitStack) -> dict[str, Step]:
-    settings = Settings(
+    settings = StarterSettings(
         _env_file=None,
         environment="production",
         neon_database_url=url,

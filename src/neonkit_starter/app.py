@@ -5,13 +5,13 @@ from functools import partial
 from fastapi import Depends, FastAPI
 
 import neonkit
-from neonkit import Settings
 from neonkit.web import add_boot_step, strict_query
 from neonkit_starter.accounts import errors as money
 from neonkit_starter.accounts.routes import router as accounts
 from neonkit_starter.auth.routes import router as auth
 from neonkit_starter.posts.routes import router as posts
 from neonkit_starter.profiles.routes import router as profiles
+from neonkit_starter.settings import StarterSettings
 from neonkit_starter.users.errors import WeakPasswordError
 from neonkit_starter.users.first_admin import create_first_admin, first_admin_of
 from neonkit_starter.users.queries import principal_of
@@ -28,9 +28,9 @@ _PROBLEMS = (
 )
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: StarterSettings | None = None) -> FastAPI:
     """Make the service; the environment decides where no settings are given."""
-    settings = settings or Settings()
+    settings = settings or StarterSettings()
     app = FastAPI(title=settings.app_name, redirect_slashes=False)
     neonkit.install(app, settings, principal=principal_of)
     for kind, status, slug in _PROBLEMS:

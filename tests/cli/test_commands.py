@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,7 +40,7 @@ def test_help_is_quick() -> None:
     assert min(times) < 0.3
 
 
-@pytest.mark.parametrize("command", ["dev", "serve", "doctor"])
+@pytest.mark.parametrize("command", ["dev", "serve", "migrate", "makemigrations", "doctor"])
 def test_every_command_has_help_with_examples(run_neonkit: "Run", command: str) -> None:
     """Help says what a command does, its options, and how it is typed."""
     done = run_neonkit(command, "--help")
@@ -53,6 +54,25 @@ def test_a_mistyped_command_line_is_exit_code_2(run_neonkit: "Run", arguments: l
     done = run_neonkit(*arguments)
     assert done.code == 2
     assert "Traceback" not in done.error
+
+
+@pytest.mark.parametrize("command", ["dev", "serve", "migrate", "makemigrations"])
+@pytest.mark.parametrize("content", [None, "[project]\nname = 'shop'\n"])
+def test_no_app_is_guessed(
+    run_neonkit: "Run", tmp_path: Path, command: str, content: str | None
+) -> None:
+    """Without APP and without an entry point it says what to write, and touches no database."""
+    if content is not None:
+        (tmp_path / "pyproject.toml").write_text(content)
+    url = "postgresql://ann:hidden-word@127.0.0.1:1/mine"
+    done = run_neonkit(command, env={"NEON_DATABASE_URL": url})
+    assert (done.code, done.output) == (2, "")
+    assert len(done.error.splitlines()) == 1
+    for part in ("which app?", "APP", "[tool.fastapi]", 'entrypoint = "notes:app"'):
+        assert part in done.error
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["notes.py", *(["pyproject.toml"] if content else [])]
+    )
 
 
 def test_version(run_neonkit: "Run") -> None:

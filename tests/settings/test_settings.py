@@ -7,7 +7,8 @@ import pytest
 
 from neonkit.db import PoolPolicy, TimeoutPolicy
 from neonkit.errors import ConfigurationError
-from neonkit.settings import Settings
+from neonkit.settings import LaunchSettings, Settings
+from neonkit_starter.settings import StarterSettings
 
 DIRECT = "postgresql://ada:hunter2@ep-x-1.eu-central-1.aws.neon.tech/neondb?sslmode=require"
 POOLED = DIRECT.replace("ep-x-1", "ep-x-1-pooler")
@@ -53,6 +54,12 @@ def test_nothing_set_is_development_on_an_embedded_database() -> None:
         ({"DATABASE_URL": DIRECT}, POOLED, DIRECT),
         ({"DATABASE_URL_UNPOOLED": DIRECT}, POOLED, DIRECT),
         ({"DATABASE_URL": POOLED, "DATABASE_URL_UNPOOLED": DIRECT}, POOLED, DIRECT),
+        ({"POSTGRES_URL": POOLED}, POOLED, DIRECT),
+        ({"POSTGRES_URL": DIRECT}, POOLED, DIRECT),
+        ({"POSTGRES_URL": LOCAL, "DATABASE_URL": DIRECT}, POOLED, DIRECT),
+        ({"POSTGRES_URL": POOLED, "DATABASE_URL": DIRECT}, POOLED, DIRECT),
+        ({"POSTGRES_URL": POOLED, "DATABASE_URL": LOCAL}, POOLED, LOCAL),
+        ({"POSTGRES_URL": LOCAL, "DATABASE_URL_UNPOOLED": DIRECT}, POOLED, DIRECT),
         ({"NEON_DATABASE_URL": LOCAL}, LOCAL, LOCAL),
         ({"DATABASE_URL": LOCAL}, LOCAL, LOCAL),
         ({"NEON_DATABASE_URL": POOLED}, POOLED, DIRECT),
@@ -157,8 +164,6 @@ def test_which_environment_it_is(
         ({"PORT": "70000"}, "PORT"),
         ({"DATABASE_DRIVER": "mysql"}, "DATABASE_DRIVER"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
-        ({"API_V1_PREFIX": "api/"}, "API_V1_PREFIX"),
-        ({"API_V1_PREFIX": "/"}, "API_V1_PREFIX: must begin with a / and end without one"),
         ({"TRUSTED_PROXIES": "10.0.0.0/8,hunter2"}, "TRUSTED_PROXIES: entry 2 is neither"),
         ({"TRUSTED_PROXIES": "10.0.0.5/8"}, "TRUSTED_PROXIES: entry 1 is neither"),
         ({"SCALE_TO_ZERO": "hunter2"}, "SCALE_TO_ZERO: must be true, false or auto"),
@@ -186,7 +191,7 @@ def test_which_environment_it_is(
         ({"DATABASE_URL_UNPOOLED": "x"}, "  DATABASE_URL_UNPOOLED: scheme: it must be"),
         ({"NEON_POOLED_DATABASE_URL": "x"}, "NEON_POOLED_DATABASE_URL: scheme: it must be"),
         ({"NEON_DATABASE_URL": "postgresql://a:hunter2@x@h/d"}, "write %40"),
-        ({"FIRST_ADMIN_USERNAME": "root"}, "FIRST_ADMIN_USERNAME, _EMAIL and _PASSWORD"),
+        ({"POSTGRES_URL": "x"}, "  POSTGRES_URL: scheme: it must be"),
         ({"ENVIRONMENT": "production", "SECRET_KEY": KEY}, "NEON_DATABASE_URL is not set"),
         ({"NEON_DATABASE_URL": ELSEWHERE}, "SECRET_KEY is not set"),
         ({"NEON_DATABASE_URL": ELSEWHERE, "SECRET_KEY": "hunter2"}, "at least 32 bytes"),
@@ -217,7 +222,6 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         LOCK_TIMEOUT="9",
         PORT="many",
         TRUSTED_PROXIES="nowhere",
-        FIRST_ADMIN_EMAIL="root@example.com",
     )
 
     with pytest.raises(ConfigurationError) as caught:
@@ -228,7 +232,6 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "PORT",
         "TRUSTED_PROXIES",
         "LOCK_TIMEOUT",
-        "FIRST_ADMIN_USERNAME",
         "NEON_DATABASE_URL",
         "SECRET_KEY",
     ]
@@ -363,7 +366,6 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("pooler_tracks_statements", "1", True),
         ("debug", "true", True),
         ("port", "0", 0),
-        ("api_v1_prefix", "/api/v2", "/api/v2"),
         ("drain_seconds", "0", 0),
     ],
 )
@@ -393,9 +395,6 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
         SECRET_KEY=KEY,
         PREVIOUS_SECRET_KEYS=f"{KEY}-1,{KEY}-2",
         METRICS_TOKEN="hunter2",
-        FIRST_ADMIN_USERNAME="root",
-        FIRST_ADMIN_EMAIL="root@example.com",
-        FIRST_ADMIN_PASSWORD="hunter2",
     )
     settings = Settings()
     printed = f"{settings!r}{settings}{settings.effective()}"
@@ -404,6 +403,25 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY not in printed
     assert "hunter2" not in printed
     assert settings.signing_keys == (KEY.encode(), f"{KEY}-1".encode(), f"{KEY}-2".encode())
+
+
+def test_what_a_launch_needs_is_judged_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is the app's to refuse, and names that only the app knows, do not concern a launch."""
+    _set(
+        monkeypatch,
+        ENVIRONMENT="production",
+        STATEMENT_TIMEOUT="60",
+        POOL_SIZE="many",
+        PORT="81",
+        WORKERSS="2",
+    )
+    settings = LaunchSettings()
+
+    assert (settings.port, settings.is_production) == (81, True)
+    assert settings.effective_log_format == "json"
+    _set(monkeypatch, DRAIN_SECONDS="30")
+    with pytest.raises(ConfigurationError, match="DRAIN_SECONDS"):
+        LaunchSettings()
 
 
 def test_scale_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,15 +435,15 @@ def test_scale_to_zero(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_variable_is_documented_with_its_default() -> None:
-    """The reference has a row for each variable with its default and meaning, and no other."""
+    """The reference has a row for each variable, then for each of the starter's, and no other."""
     lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines]
     defaults = {name: default for name, default, _ in rows}
     decided = {"ENVIRONMENT", "SECRET_KEY", "LOG_FORMAT"}
 
-    assert list(defaults) == [name.upper() for name in Settings.model_fields]
+    assert list(defaults) == [name.upper() for name in StarterSettings.model_fields]
     assert all(meaning for _, _, meaning in rows)
-    for name, field in Settings.model_fields.items():
+    for name, field in StarterSettings.model_fields.items():
         if name.upper() not in decided:
             assert defaults[name.upper()] == _written(field.default), name
 

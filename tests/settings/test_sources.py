@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Self
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from neonkit.errors import ConfigurationError
@@ -42,7 +43,6 @@ SOMEBODY_ELSES = [
     "PGUSER",
     "PORTS",
     "POST",
-    "POSTGRES_URL",
     "POSTGRES_URL_NON_POOLING",
     "PWD",
     "PYTHONPATH",
@@ -132,6 +132,33 @@ def test_no_file_is_read_where_none_is_wanted() -> None:
     assert _sources(settings)["APP_NAME"][1] == "default"
 
 
+def test_the_local_file_comes_after_the_shared_one() -> None:
+    """`.env.local` wins over `.env`, is named as the source, and is searched for misspellings."""
+    Path(".env").write_text("APP_NAME=shared\nPORT=81\n")
+    Path(".env.local").write_text("APP_NAME=mine\nHOSTT=::1\nWORKERS=2\n")
+    settings = Settings()
+
+    assert (settings.app_name, settings.port, settings.workers) == ("mine", 81, 2)
+    assert _sources(settings)["APP_NAME"] == ("mine", ".env.local")
+    assert _sources(settings)["PORT"] == ("81", ".env")
+    assert settings.warnings == ("HOSTT is not a setting: did you mean HOST?",)
+
+
+@pytest.mark.parametrize("where", ["given", "environment", ".env", "upper case"])
+def test_the_local_file_is_not_read_in_tests(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """Whoever says that this is a test: one machine's own values do not decide about it."""
+    Path(".env.local").write_text("APP_NAME=mine\nENVIRONMENT=development\nHOSTT=::1\n")
+    if where == ".env":
+        Path(".env").write_text("ENVIRONMENT=test\n")
+    elif where != "given":
+        monkeypatch.setenv("ENVIRONMENT", "test" if where == "environment" else " TEST ")
+    settings = Settings(environment="test") if where == "given" else Settings()
+
+    assert settings.is_test
+    assert settings.app_name == "FastAPI with Neon"
+    assert settings.warnings == ()
+
+
 def test_several_files_are_read_in_order() -> None:
     """The later file wins, and names are checked in each."""
     Path("one.env").write_text("APP_NAME=one\nPORT=81\n")
@@ -189,6 +216,55 @@ def test_a_users_value_that_is_not_json_is_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigurationError, match=r"tags.*write it as JSON") as caught:
         Shop()
     assert "hunter2" not in str(caught.value)
+
+
+class Ruled(Settings):
+    """A user's own rules, as pydantic has them."""
+
+    least: int = 1
+    most: int = 9
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.least > self.most:
+            raise ValueError("LEAST must not exceed MOST")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"LEAST": "10"}, ["LEAST"]),
+        ({"LEAST": "10", "LOCK_TIMEOUT": "9"}, ["LEAST", "LOCK_TIMEOUT"]),
+        ({"LEAST": "10", "PORT": "x"}, ["PORT", "LEAST"]),
+        ({"LEAST": "x", "MOST": "0", "LOCK_TIMEOUT": "9"}, ["LEAST:", "LOCK_TIMEOUT"]),
+        ({"LOCK_TIMEOUT": "9"}, ["LOCK_TIMEOUT"]),
+    ],
+)
+def test_a_users_rule_stands_in_the_one_list(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: list[str]
+) -> None:
+    """Values, the user's rules and ours are told at once; none is judged by a stand-in value."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        Ruled()
+    problems = [line.split() for line in str(caught.value).splitlines()[1:]]
+    assert [words[0] if words[0] in told else words[0].rstrip(":") for words in problems] == told
+
+
+def test_a_name_that_only_the_user_knows_is_no_misspelling(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A setting of the user's that is one edit away from one of ours is not told as mistyped."""
+
+    class Alike(Settings):
+        workerss: int = 1
+
+    monkeypatch.setenv("WORKERSS", "3")
+    assert Alike().warnings == ()
+    assert Settings().warnings == ("WORKERSS is not a setting: did you mean WORKERS?",)
 
 
 def test_a_prefix_belongs_to_the_names(monkeypatch: pytest.MonkeyPatch) -> None:

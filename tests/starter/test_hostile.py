@@ -278,8 +278,9 @@ def app(request: pytest.FixtureRequest) -> FastAPI:
         found: FastAPI = request.getfixturevalue("calendar")
         return found
     from neonkit_starter.app import create_app
+    from neonkit_starter.settings import StarterSettings
 
-    return create_app(Settings(environment="test"))
+    return create_app(StarterSettings(environment="test"))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import func
 from sqlmodel import col, select
 
-from neonkit import Database, Settings
+from neonkit import Database
 from neonkit.errors import ConfigurationError
 from neonkit_starter.app import create_app
+from neonkit_starter.settings import StarterSettings
 from neonkit_starter.users.first_admin import create_first_admin, first_admin_of
 from neonkit_starter.users.models import Role, User
 from starter.conftest import Call, slug_of
@@ -85,13 +86,13 @@ async def test_a_form_that_lacks_a_field(call: Call, form: dict[str, str]) -> No
     assert (answer.status_code, slug_of(answer)) == (422, "validation-error")
 
 
-def _settings(**values: str) -> Settings:
+def _settings(**values: str) -> StarterSettings:
     admin = {
         "first_admin_username": "root",
         "first_admin_email": "root@example.com",
         "first_admin_password": PASSWORD,
     }
-    return Settings.model_validate({"environment": "test", **admin, **values})
+    return StarterSettings.model_validate({"environment": "test", **admin, **values})
 
 
 async def _admins(db: Database) -> int:

@@ -13,12 +13,13 @@ from rich.progress import Progress
 from sqlalchemy import text
 
 import neonkit_starter
-from neonkit import Database, Settings, create_engine
+from neonkit import Database, create_engine
 from neonkit.db import TimeoutPolicy, open_scope
 from neonkit.dsn import Dsn
 from neonkit.migrations import upgrade, upgrade_schema
 from neonkit_starter.app import create_app
 from neonkit_starter.demo_data import Plan, fill
+from neonkit_starter.settings import StarterSettings
 from support.plans import Node, buffers, explain, listening
 
 WORD = "xqzjwk"  # none of its trigrams is in any word of the demo data
@@ -101,7 +102,7 @@ async def measure(dsn: Dsn, posts: int, others: Sequence[str] = ()) -> Costs:
         posts: how many there are.
         others: further queries of the list of posts.
     """
-    settings = Settings(
+    settings = StarterSettings(
         _env_file=None,
         environment="test",
         neon_database_url=dsn.for_libpq(),

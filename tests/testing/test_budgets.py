@@ -10,7 +10,7 @@ from neonkit.db import Database
 from neonkit.local import WireProxy
 from neonkit.testing import TripBudget
 from neonkit.testing._budget_file import Spending, write_budgets
-from neonkit.testing._budget_fixture import Ledger
+from neonkit.testing._budget_fixture import BudgetSource
 
 NAME = "GET /notes"
 COMMAND = "pytest --accept-round-trips 'test_notes.py::test_notes[a b]'"
@@ -29,7 +29,7 @@ class Noted:
         """Open the file, as another run does."""
         accept = self.accepted.__setitem__ if accepts else None
         test = "test_notes.py::test_notes[a b]"
-        return TripBudget(self.wire, Ledger(self.file, "its.toml", test, accept))
+        return TripBudget(self.wire, BudgetSource(self.file, "its.toml", test, accept))
 
     async def send(self, *statements: str, accepts: bool = False) -> None:
         """Run the statements as one request, under a budget."""

@@ -8,7 +8,7 @@ import typer
 commands = typer.Typer(
     name="neonkit",
     help="FastAPI and SQLModel on Neon: run a service, and find out what is wrong with it.",
-    epilog="The settings are variables of the environment, or lines of a file .env.",
+    epilog="The settings are variables of the environment, or lines of a file .env or .env.local.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -20,8 +20,7 @@ App = Annotated[
     str | None,
     typer.Argument(
         metavar="APP",
-        help="module:attribute. Default: [tool.fastapi] entrypoint in pyproject.toml, else the "
-        "starter service.",
+        help="module:attribute. Default: [tool.fastapi] entrypoint of ./pyproject.toml.",
         show_default=False,
     ),
 ]
@@ -90,8 +89,8 @@ def neonkit(
 
 
 @commands.command(
-    epilog="\b\nExamples:\n  neonkit dev\n  neonkit dev notes:app --port 8080\n"
-    "  neonkit dev --like-neon --suspend-after 10"
+    epilog="\b\nExamples:\n  neonkit dev notes:app\n  neonkit dev notes:app --port 8080\n"
+    "  neonkit dev notes:app --like-neon --suspend-after 10"
 )
 def dev(
     app: App = None,
@@ -116,7 +115,8 @@ def dev(
 
 
 @commands.command(
-    epilog="\b\nExamples:\n  neonkit serve\n  neonkit serve notes:app --host 0.0.0.0 --workers 4"
+    epilog="\b\nExamples:\n  neonkit serve notes:app\n"
+    "  neonkit serve notes:app --host 0.0.0.0 --workers 4"
 )
 def serve(app: App = None, host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Run an app in production.
@@ -129,7 +129,9 @@ def serve(app: App = None, host: Host = None, port: Port = None, workers: Worker
     sys.exit(run(app, {"HOST": host, "PORT": port, "WORKERS": workers}))
 
 
-@commands.command(epilog="\b\nExamples:\n  neonkit migrate\n  neonkit migrate notes:app --json")
+@commands.command(
+    epilog="\b\nExamples:\n  neonkit migrate notes:app\n  neonkit migrate notes:app --json"
+)
 def migrate(app: App = None, *, json: Json = False) -> None:
     """Bring the database to head, over the direct URL.
 
@@ -141,7 +143,9 @@ def migrate(app: App = None, *, json: Json = False) -> None:
     sys.exit(run(app, is_json=json))
 
 
-@commands.command(epilog="\b\nExamples:\n  neonkit makemigrations -m 'posts have a title'")
+@commands.command(
+    epilog="\b\nExamples:\n  neonkit makemigrations notes:app -m 'notes have a title'"
+)
 def makemigrations(app: App = None, message: Text = None, *, json: Json = False) -> None:
     """Write a new revision: what the models say beyond the migrations that are there."""
     from neonkit.cli._migrations import makemigrations as run

@@ -3,14 +3,16 @@
 import asyncio
 import dataclasses
 import json
+from pathlib import Path
 
 import typer
 
 from neonkit.cli._doctor_checks import Check, check_server, check_settings
 from neonkit.cli._doctor_connection import Connection
 from neonkit.cli._doctor_messages import explain
+from neonkit.cli._target import runtime_of
 from neonkit.errors import ConfigurationError
-from neonkit.settings import Settings
+from neonkit.settings import AppTarget, Settings
 
 
 def run(*, is_json: bool) -> int:
@@ -20,7 +22,7 @@ def run(*, is_json: bool) -> int:
         The exit code: 1 where a check failed.
     """
     try:
-        settings = Settings()
+        settings = _settings()
     except ConfigurationError as error:
         values, checks = [], _refused(error)
     else:
@@ -49,6 +51,16 @@ def explain_message(message: str, *, is_json: bool) -> int:
     return 1 if found is None else 0
 
 
+def _settings() -> Settings:
+    """Read the settings as the app of `./pyproject.toml` does; as neonkit does where none is named.
+
+    An app's own class knows more names, and may have other defaults and rules.
+    """
+    target = AppTarget.declared_in(Path.cwd())
+    runtime = target and runtime_of(target)
+    return runtime.settings if runtime else Settings()
+
+
 async def _examine(settings: Settings) -> list[Check]:
     checks = list(check_settings(settings))
     connections = [
@@ -59,8 +71,8 @@ async def _examine(settings: Settings) -> list[Check]:
     for found in await asyncio.gather(*map(_all_of, connections)):
         checks += found
     for connection in connections[:1]:
-        if connection.facts is not None:
-            checks += check_server(settings, connection.facts)
+        if connection.report is not None:
+            checks += check_server(settings, connection.report)
     return checks
 
 

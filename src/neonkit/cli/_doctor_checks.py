@@ -1,10 +1,10 @@
-"""What `doctor` finds out: a check is a question, its answer, and the fix."""
+"""The checks of `doctor`: each is a question, its answer, and the fix."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from neonkit.settings import Settings
+from neonkit.settings import Settings, describe_database
 
 _NEON_RESERVES = 7  # connections of max_connections, for Neon's own use
 _POOLER_ADMITS = 10_000  # clients of Neon's pooler (max_client_conn)
@@ -29,8 +29,8 @@ class Check:
 
 
 @dataclass(frozen=True)
-class ServerFacts:
-    """What a server says of itself on one connection, outside of any transaction.
+class ServerReport:
+    """A server's word on itself, on one connection and outside of any transaction.
 
     Attributes:
         is_behind_pooler: whether a pooler is in between.
@@ -54,7 +54,7 @@ class ServerFacts:
 
 
 def check_settings(settings: Settings) -> Iterator[Check]:
-    """What can be said without a connection."""
+    """Check what needs no connection."""
     yield Check("settings", "ok", "every value is valid, and the timeouts fit into each other")
     for warning in settings.warnings:
         what, separator, fix = warning.partition(": ")
@@ -69,8 +69,7 @@ def _check_url(settings: Settings) -> Check:
     return Check(
         "url",
         "ok",
-        "no database URL is set: development uses the embedded PostgreSQL, whose data is in "
-        ".neonkit/postgres",
+        f"no database URL is set: development uses an {describe_database(None)}",
         "for another database, set NEON_DATABASE_URL to the connection string of Neon's console",
     )
 
@@ -99,14 +98,14 @@ def _check_hosts(settings: Settings) -> Iterator[Check]:
         )
 
 
-def check_server(settings: Settings, facts: ServerFacts) -> Iterator[Check]:
-    """What the traffic's server says, against what the settings want of it."""
-    yield _check_version(facts)
-    yield _check_sum(settings, facts)
-    yield _check_timeouts(settings, facts)
-    if facts.is_behind_pooler and settings.database_driver == "asyncpg":
+def check_server(settings: Settings, report: ServerReport) -> Iterator[Check]:
+    """Compare the server that takes the traffic with what the settings want of it."""
+    yield _check_version(report)
+    yield _check_sum(settings, report)
+    yield _check_timeouts(settings, report)
+    if report.is_behind_pooler and settings.database_driver == "asyncpg":
         yield _check_statements(settings)
-    if not facts.folds_beyond_ascii:
+    if not report.folds_beyond_ascii:
         yield Check(
             "locale",
             "warn",
@@ -116,24 +115,24 @@ def check_server(settings: Settings, facts: ServerFacts) -> Iterator[Check]:
         )
 
 
-def _check_version(facts: ServerFacts) -> Check:
-    if facts.version_number >= _OLDEST:
-        return Check("version", "ok", f"PostgreSQL {facts.version}")
+def _check_version(report: ServerReport) -> Check:
+    if report.version_number >= _OLDEST:
+        return Check("version", "ok", f"PostgreSQL {report.version}")
     return Check(
-        "version", "warn", f"PostgreSQL {facts.version} is older than 14", "upgrade the server"
+        "version", "warn", f"PostgreSQL {report.version} is older than 14", "upgrade the server"
     )
 
 
-def _check_sum(settings: Settings, facts: ServerFacts) -> Check:
+def _check_sum(settings: Settings, report: ServerReport) -> Check:
     workers = settings.workers
     wanted = (settings.pool_size + settings.max_overflow + 1) * workers
     dsn = settings.traffic_dsn
     if dsn is not None and dsn.is_pooled:
         usable, of = _POOLER_ADMITS, "clients of Neon's pooler"
     else:
-        reserved = _NEON_RESERVES if dsn is not None and dsn.is_neon else facts.reserved
-        usable = facts.max_connections - reserved
-        of = f"connections ({facts.max_connections} less {reserved} reserved)"
+        reserved = _NEON_RESERVES if dsn is not None and dsn.is_neon else report.reserved
+        usable = report.max_connections - reserved
+        of = f"connections ({report.max_connections} less {reserved} reserved)"
     what = (
         f"(POOL_SIZE {settings.pool_size} + MAX_OVERFLOW {settings.max_overflow} + 1) * "
         f"{workers} workers = {wanted}, of {usable} {of}"
@@ -153,14 +152,14 @@ def _check_sum(settings: Settings, facts: ServerFacts) -> Check:
     return Check("pool", "ok", what)
 
 
-def _check_timeouts(settings: Settings, facts: ServerFacts) -> Check:
+def _check_timeouts(settings: Settings, report: ServerReport) -> Check:
     inside = (
         f"in a transaction statement_timeout {settings.statement_timeout:g} s and lock_timeout "
         f"{settings.lock_timeout:g} s, on the server"
     )
-    if facts.statement_timeout != "0":
+    if report.statement_timeout != "0":
         outside = (
-            f"outside of one {facts.statement_timeout} and {facts.lock_timeout}, on the server"
+            f"outside of one {report.statement_timeout} and {report.lock_timeout}, on the server"
         )
         return Check("timeouts", "ok", f"{inside}; {outside}")
     return Check(

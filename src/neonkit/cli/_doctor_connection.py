@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -13,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from neonkit.cli._doctor_checks import Check, ServerFacts
+from neonkit.cli._doctor_checks import Check, ServerReport
 from neonkit.db import (
     Driver,
     FaultKind,
@@ -25,11 +24,11 @@ from neonkit.db import (
 )
 from neonkit.dsn import Dsn
 from neonkit.errors import UrlError
+from neonkit.local import open_tls
 
 _STEP = 3.5  # seconds; three such steps and a login stay under 20
 _LOGIN = 7.0  # a compute may have to wake up
 _MARGIN = 0.25  # so that the driver's own deadline, which knows the cause, comes first
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL's protocol, "SSLRequest"
 
 _FACTS = text("""
 SELECT current_setting('server_version'), current_setting('server_version_num')::int,
@@ -51,11 +50,11 @@ class Connection:
         driver: the service's own, which may be refused where another is not.
 
     Attributes:
-        facts: what the server said; `None` until the login has succeeded.
+        report: of the server; `None` until the login has succeeded.
     """
 
     def __init__(self, role: str, dsn: Dsn, timeouts: TimeoutPolicy, driver: Driver) -> None:
-        self.facts: ServerFacts | None = None
+        self.report: ServerReport | None = None
         self._role = role
         self._dsn = dsn
         self._driver: Driver = driver
@@ -101,7 +100,7 @@ class Connection:
     async def _reach(self) -> Check:
         address = f"{self._dsn.host} port {self._dsn.port}"
         try:
-            _, writer = await _open(self._dsn)
+            _, writer = await asyncio.open_connection(self._dsn.host, self._dsn.port)
         except ConnectionRefusedError:
             return self._fail(
                 "tcp",
@@ -118,9 +117,9 @@ class Connection:
         if mode == "disable":
             return self._unsafe("sslmode=disable: nothing is encrypted", "sslmode=verify-full")
         try:
-            is_encrypted = await _handshake(self._dsn, self._driver)
+            is_encrypted = await _shakes_hands(self._dsn, self._driver)
         except (UrlError, OSError, asyncio.IncompleteReadError) as error:
-            return self._fail("tls", *_explain_handshake(error))
+            return self._fail("tls", *_why_no_tls(error))
         if is_encrypted:
             return await self._judge_certificate()
         if mode in {"prefer", "allow"}:
@@ -143,13 +142,13 @@ class Connection:
         what = f"encrypted, but sslmode={mode} does not verify whose certificate it is"
         strict = {**self._dsn.parameters, "sslmode": "verify-full"}
         try:
-            await _handshake(self._dsn.replace(parameters=strict), self._driver)
+            await _shakes_hands(self._dsn.replace(parameters=strict), self._driver)
         except (OSError, asyncio.IncompleteReadError):
             return self._unsafe(what, "sslmode=verify-full, with sslrootcert=FILE")
         return self._unsafe(what, "sslmode=verify-full: this certificate holds")
 
     def _unsafe(self, what: str, fix: str) -> Check:
-        """What anybody on the path could abuse; nobody is where the server is this machine."""
+        """Warn of a weakness for who is on the path; nobody is where the server is this machine."""
         if self._dsn.is_local:
             return self._ok("tls", what)
         return Check(f"{self._role}.tls", "warn", what, fix)
@@ -163,12 +162,12 @@ class Connection:
             application_name="neonkit doctor",
         )
         try:
-            self.facts = await _ask(engine)
+            self.report = await _ask(engine)
         except Exception as error:
             fault = fault_of(error)
             if fault is None:
                 raise
-            return self._fail("login", *_explain(fault.kind, fault.sqlstate, error))
+            return self._fail("login", *_why_no_login(fault.kind, fault.sqlstate, error))
         finally:
             await engine.dispose()
         return self._ok("login", f"{self._dsn.user} logs in to {self._dsn.database}")
@@ -203,30 +202,16 @@ async def _resolve(host: str) -> list[str]:
     return await answer
 
 
-async def _open(dsn: Dsn) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(dsn.host, dsn.port)
+async def _shakes_hands(dsn: Dsn, driver: Driver) -> bool:
+    """Try TLS; `False` where the server has none."""
+    streams = await open_tls(dsn, _context(dsn, driver))
+    if streams is None:
+        return False
+    streams[1].transport.abort()
+    return True
 
 
-async def _handshake(dsn: Dsn, driver: Driver) -> bool:
-    """Ask for TLS and shake hands.
-
-    Returns:
-        Whether the server offers it.
-    """
-    context = _context(dsn, driver)
-    reader, writer = await _open(dsn)
-    try:
-        if dsn.parameters.get("sslnegotiation") != "direct":
-            writer.write(_SSL_REQUEST)
-            if await reader.readexactly(1) != b"S":
-                return False
-        await writer.start_tls(context, server_hostname=dsn.host)
-        return True
-    finally:
-        writer.transport.abort()
-
-
-def _explain_handshake(error: Exception) -> tuple[str, str]:
+def _why_no_tls(error: Exception) -> tuple[str, str]:
     if isinstance(error, UrlError):
         return str(error), "correct the URL"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -252,14 +237,14 @@ def _context(dsn: Dsn, driver: Driver) -> ssl.SSLContext:
     return context
 
 
-async def _ask(engine: AsyncEngine) -> ServerFacts:
+async def _ask(engine: AsyncEngine) -> ServerReport:
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with autocommit.connect() as connection:
         row = (await connection.execute(_FACTS)).one()
-    return ServerFacts(is_behind_pooler(engine), *row)
+    return ServerReport(is_behind_pooler(engine), *row)
 
 
-def _explain(kind: FaultKind, sqlstate: str | None, error: Exception) -> tuple[str, str]:
+def _why_no_login(kind: FaultKind, sqlstate: str | None, error: Exception) -> tuple[str, str]:
     """Say what a refused login means, and its fix; the server's words hold no password."""
     said = _words_of(error)
     if "password" in said.lower() or sqlstate in {"28P01", "28000"}:

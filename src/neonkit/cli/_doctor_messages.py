@@ -1,11 +1,11 @@
-"""Messages that people meet, with their cause and their fix."""
+"""The error messages that people meet, with their cause and their fix."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a message means.
+    """The meaning of a message.
 
     Attributes:
         parts: words of the message, in lower case; any of them is enough.
@@ -79,6 +79,6 @@ _EXPLANATIONS = (
 
 
 def explain(message: str) -> Explanation | None:
-    """Find what a message means, by its words; `None` where it is not known."""
+    """Look a message up by its words; `None` where it is not known."""
     said = message.casefold()
     return next((known for known in _EXPLANATIONS if any(p in said for p in known.parts)), None)

@@ -2,33 +2,32 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
-
-from dotenv import dotenv_values
 
 from neonkit.cli._server_policy import ServerPolicy
-from neonkit.settings import Settings
+from neonkit.settings import AppTarget, LaunchSettings
 
 
-def read_settings(options: Mapping[str, str | int | None], *, environment: str) -> Settings:
-    """Read the settings, options first; worker processes inherit what they say.
+def read_settings(options: Mapping[str, str | int | None], *, environment: str) -> LaunchSettings:
+    """Read what a server needs before it imports its app; the app inherits what the options say.
 
     Args:
         options: variables that the command line gave.
-        environment: what ENVIRONMENT is where neither the environment nor `.env` says.
+        environment: what ENVIRONMENT is where nobody says.
 
     Raises:
-        ConfigurationError: the settings are wrong.
+        ConfigurationError: one of these variables is wrong. The app refuses its own ones itself.
     """
     for name, value in options.items():
         if value is not None:
             os.environ[name] = str(value)
-    if not _is_set("ENVIRONMENT"):
+    settings = LaunchSettings()
+    if settings.environment is None:
         os.environ["ENVIRONMENT"] = environment
-    return Settings()
+        settings = LaunchSettings()
+    return settings
 
 
-def server_policy(target: str, settings: Settings) -> ServerPolicy:
+def server_policy(target: AppTarget, settings: LaunchSettings) -> ServerPolicy:
     """Pick out what a server process must know before it imports the app."""
     return ServerPolicy(
         app=target,
@@ -38,9 +37,3 @@ def server_policy(target: str, settings: Settings) -> ServerPolicy:
         log_level=settings.log_level,
         log_format=settings.effective_log_format,
     )
-
-
-def _is_set(name: str) -> bool:
-    file = Path(".env")
-    given = {**(dotenv_values(file) if file.is_file() else {}), **os.environ}
-    return any(value for key, value in given.items() if key.upper() == name)

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal
 
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 from neonkit.local import Certificate, WireProxy
-from neonkit.settings import Settings
+from neonkit.settings import LaunchSettings
 
 _CERTIFICATE = Path(".neonkit") / "certificate"
 
@@ -29,7 +29,7 @@ class Neon:
     wake_seconds: float = 0.5
 
 
-def refuse_other_database(settings: Settings) -> None:
+def refuse_other_database(settings: LaunchSettings) -> None:
     """See to it that there is nothing but the embedded server to play Neon with.
 
     Raises:
@@ -43,12 +43,14 @@ def refuse_other_database(settings: Settings) -> None:
 
 
 @contextmanager
-def playing_neon(server_url: str, neon: Neon, settings: Settings) -> Iterator[dict[str, str]]:
+def playing_neon(
+    portal: BlockingPortal, server: Dsn, neon: Neon, settings: LaunchSettings
+) -> Iterator[dict[str, str]]:
     """Play it for the block, tell the app by its environment, and say for people what there is."""
     certificate, notes = _certificate()
     tls = certificate.context() if certificate else None
-    like_neon = WireProxy.like_neon(Dsn.parse(server_url), tls=tls)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(like_neon) as wire:
+    like_neon = WireProxy.like_neon(server, tls=tls)
+    with portal.wrap_async_context_manager(like_neon) as wire:
         wire.suspend_when_idle(neon.suspend_after or None, wake_seconds=neon.wake_seconds)
         _tell_app(wire, settings)
         if not wire.has_pooler:
@@ -70,7 +72,7 @@ def _certificate() -> tuple[Certificate | None, list[str]]:
         return None, ["no program openssl to make a certificate with: there is no TLS"]
 
 
-def _tell_app(wire: WireProxy, settings: Settings) -> None:
+def _tell_app(wire: WireProxy, settings: LaunchSettings) -> None:
     os.environ["NEON_DATABASE_URL"] = wire.url
     os.environ["NEON_POOLED_DATABASE_URL"] = wire.pooled_url
     # what it knows by itself of a host of Neon's

@@ -2,24 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import typer
-from fastapi import FastAPI
 from sqlmodel import SQLModel
 
-from neonkit.cli._entrypoint import find_target, load_app
 from neonkit.cli._environment import read_settings
-from neonkit.dsn import Dsn
+from neonkit.cli._target import find_target, runtime_of
 from neonkit.errors import ConfigurationError
-from neonkit.local import LocalServer
 from neonkit.migrations import History, MigrationError, make_revision, upgrade, upgrade_schema
-from neonkit.settings import Settings
-from neonkit.web import Runtime
+from neonkit.settings import Settings, database_at
 
-_DATA = Path(".neonkit") / "postgres"
+_ELSEWHERE = (
+    "ENVIRONMENT is test, and the database is on another machine ({host}): a test changes nothing "
+    "there; set ENVIRONMENT to what that database is for"
+)
 _FOREIGN = "left alone: alembic.ini says that Alembic itself runs the migrations in {owner}"
 _NONE = "there are no migrations in {folder}; `neonkit makemigrations` writes the first"
 
@@ -29,9 +26,11 @@ def migrate(app: str | None, *, is_json: bool) -> int:
 
     Returns:
         The exit code: 1 where a migration failed or the database is away.
+
+    Raises:
+        ConfigurationError: no app is named, it has no neonkit, or its settings are wrong.
     """
-    settings = read_settings({}, environment="development")
-    history = _history_of(find_target(app, Path.cwd()))
+    settings, history = _of_app(app)
     try:
         applied = asyncio.run(_upgrade(settings, history))
     except MigrationError as error:
@@ -39,7 +38,7 @@ def migrate(app: str | None, *, is_json: bool) -> int:
     if is_json:
         typer.echo(json.dumps({"ok": True, "applied": applied}))
     elif not history.is_ours:
-        typer.echo(_explain(history))
+        typer.echo(_why_not_ours(history))
     else:
         typer.echo("\n".join(f"applied {each}" for each in applied) or "the database is at head")
     return 0
@@ -50,12 +49,14 @@ def makemigrations(app: str | None, message: str | None, *, is_json: bool) -> in
 
     Returns:
         The exit code: 1 where the database cannot be used, or the history is not ours.
+
+    Raises:
+        ConfigurationError: no app is named, it has no neonkit, or its settings are wrong.
     """
-    settings = read_settings({}, environment="development")
-    history = _history_of(find_target(app, Path.cwd()))
+    settings, history = _of_app(app)
     try:
         if history.is_foreign:
-            raise MigrationError(_explain(history))
+            raise MigrationError(_why_not_ours(history))
         file = asyncio.run(_make(settings, history, message))
     except MigrationError as error:
         return _fail(error, is_json=is_json)
@@ -66,15 +67,23 @@ def makemigrations(app: str | None, message: str | None, *, is_json: bool) -> in
     return 0
 
 
-def _history_of(target: str) -> History:
-    app = load_app(target)
-    runtime = getattr(app.state, "neonkit", None) if isinstance(app, FastAPI) else None
-    if not isinstance(runtime, Runtime) or runtime.history is None:
-        raise ConfigurationError(f"{target!r} has no neonkit: call `neonkit.install(app)` there")
-    return runtime.history
+def _of_app(app: str | None) -> tuple[Settings, History]:
+    """Import the app, in development unless it is said otherwise; its settings say which database.
+
+    A test run is refused another machine's database, which may be anybody's.
+    """
+    target = find_target(app)
+    read_settings({}, environment="development")
+    runtime = runtime_of(target)
+    if runtime is None or runtime.history is None:
+        raise target.refusal("it has no neonkit: call `neonkit.install(app)` there")
+    dsn = runtime.settings.direct_dsn
+    if runtime.settings.is_test and dsn is not None and not dsn.is_local:
+        raise ConfigurationError(_ELSEWHERE.format(host=dsn.host))
+    return runtime.settings, runtime.history
 
 
-def _explain(history: History) -> str:
+def _why_not_ours(history: History) -> str:
     return (_FOREIGN if history.is_foreign else _NONE).format(
         owner=history.owner, folder=history.folder
     )
@@ -89,21 +98,11 @@ def _fail(error: MigrationError, *, is_json: bool) -> int:
 
 
 async def _upgrade(settings: Settings, history: History) -> tuple[str, ...]:
-    async with _database(settings) as dsn:
+    async with database_at(settings.direct_dsn) as dsn:
         await upgrade_schema(dsn)
         return await upgrade(dsn, history.folder) if history.is_ours else ()
 
 
 async def _make(settings: Settings, history: History, message: str | None) -> Path | None:
-    async with _database(settings) as dsn:
+    async with database_at(settings.direct_dsn) as dsn:
         return await make_revision(dsn, history.folder, SQLModel.metadata, message)
-
-
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Dsn]:
-    """The direct URL's; where none is set, the embedded server that `neonkit dev` uses."""
-    if settings.direct_dsn is not None:
-        yield settings.direct_dsn
-        return
-    async with await LocalServer.start(_DATA) as server:
-        yield Dsn.parse(server.url)

@@ -1,18 +1,15 @@
 """`neonkit serve`: the production server."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
-from neonkit.cli._entrypoint import find_target
 from neonkit.cli._environment import read_settings, server_policy
-from neonkit.cli._listening_socket import address_of, announce, listen
+from neonkit.cli._server_process import announce
+from neonkit.cli._target import find_target
 from neonkit.cli._workers import Workers
+from neonkit.local import address_of, open_listener
 from neonkit.observe import configure_logging, share_metrics
-
-_log = logging.getLogger("neonkit")
 
 
 def run(app: str | None, options: Mapping[str, str | int | None]) -> int:
@@ -24,13 +21,11 @@ def run(app: str | None, options: Mapping[str, str | int | None]) -> int:
     Raises:
         ConfigurationError: a setting is wrong, the port is taken, or there is no such app.
     """
-    target = find_target(app, Path.cwd())
+    target = find_target(app)
     settings = read_settings(options, environment="production")
     policy = server_policy(target, settings)
     configure_logging(policy.log_level, policy.log_format)
-    for warning in settings.warnings:
-        _log.warning("%s", warning)
-    with listen(settings.host, settings.port) as listener:
+    with open_listener(settings.host, settings.port) as listener:
         on_ready = partial(announce, address_of(listener), settings.workers)
         if settings.workers == 1:
             from neonkit.cli._server import run_server

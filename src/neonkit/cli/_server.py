@@ -15,8 +15,6 @@ from typing import NoReturn
 
 import uvicorn
 
-from neonkit._seams.uvicorn import ASGIApplication
-from neonkit.cli._entrypoint import load_app
 from neonkit.cli._http_protocol import ConnectionPolicy, connections_within, http_protocol
 from neonkit.cli._server_policy import ServerPolicy
 from neonkit.errors import ConfigurationError
@@ -47,7 +45,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, app: ASGIApplication, policy: ServerPolicy, on_ready: Callable[[], None]
+        self, app: Callable[..., object], policy: ServerPolicy, on_ready: Callable[[], None]
     ) -> None:
         super().__init__(_config(app, policy))
         self._policy = policy
@@ -109,7 +107,7 @@ class Server(uvicorn.Server):
         os._exit(1)
 
     async def on_tick(self, counter: int) -> bool:
-        """Every 0.1 s: is it time to stop listening?"""
+        """Stop listening when the time has come; called every 0.1 s."""
         if time.monotonic() >= self._closes_at:
             self.should_exit = True
         return await super().on_tick(counter)
@@ -146,11 +144,11 @@ def run_server(policy: ServerPolicy, listener: socket.socket, on_ready: Callable
     """
     configure_logging(policy.log_level, policy.log_format)
     try:
-        app = load_app(policy.app)
+        app = policy.app.load()
     except ConfigurationError:
         raise
     except Exception:  # noqa: BLE001  # whatever a module raises when it is imported
-        _log.exception("the app %s cannot be imported", policy.app)
+        _log.exception("the app %s cannot be imported", policy.app.name)
         return False
     server = Server(app, policy, on_ready)
     with suppress(SystemExit):  # uvicorn's word for a lifespan that failed; it has logged why
@@ -165,11 +163,11 @@ def _spare_the_app() -> None:
 
 
 def _is_child() -> bool:
-    """Whether the parent passes signals on; Ctrl-C reaches every process of the terminal."""
+    """Look for a parent of ours, which passes signals on; Ctrl-C reaches all of a terminal."""
     return multiprocessing.parent_process() is not None
 
 
-def _config(app: ASGIApplication, policy: ServerPolicy) -> uvicorn.Config:
+def _config(app: Callable[..., object], policy: ServerPolicy) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,

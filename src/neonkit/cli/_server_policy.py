@@ -1,7 +1,9 @@
-"""What a server process is told."""
+"""The orders of a server process."""
 
 from dataclasses import dataclass
 from typing import Literal
+
+from neonkit.settings import AppTarget
 
 
 @dataclass(frozen=True)
@@ -9,7 +11,7 @@ class ServerPolicy:
     """How a server process runs and ends; can be sent to another process.
 
     Attributes:
-        app: as `module:attribute`.
+        app: what it serves.
         drain_seconds: how long new requests are still served after the signal to end.
         shutdown_timeout: seconds from that signal to the end of the process, at most.
         trusted_proxies: whose `X-Forwarded-*` headers count.
@@ -17,7 +19,7 @@ class ServerPolicy:
         log_format: `json` or `console`.
     """
 
-    app: str
+    app: AppTarget
     drain_seconds: float
     shutdown_timeout: float
     trusted_proxies: tuple[str, ...]

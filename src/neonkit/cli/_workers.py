@@ -5,14 +5,16 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from typing import NoReturn
 
 from neonkit.cli._server_policy import ServerPolicy
+from neonkit.cli._server_process import serve_for_parent
 from neonkit.errors import ConfigurationError
 from neonkit.observe import forget_worker
 
@@ -45,6 +47,7 @@ class Workers:
         self._missing = count
         self._on_ready = on_ready
         self._running: set[SpawnProcess] = set()
+        self._has_begun = False
         self._is_ending = False
         self._has_failed = False
         self._refusal: str | None = None
@@ -101,7 +104,12 @@ class Workers:
 
     def _start(self) -> tuple[SpawnProcess, Connection]:
         receiver, sender = _spawn.Pipe(duplex=False)
-        process = _spawn.Process(target=_work, args=(self._policy, self._listener, sender))
+        process = _spawn.Process(
+            target=_work,
+            args=(self._policy, self._listener, sender),
+            kwargs={"is_first": not self._has_begun},
+        )
+        self._has_begun = True
         process.start()
         self._running.add(process)
         sender.close()
@@ -147,17 +155,9 @@ async def _readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
-def _work(policy: ServerPolicy, listener: socket.socket, channel: Connection) -> None:
-    """Serve, in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which passes it on
-    from neonkit.cli._server import run_server  # FastAPI and the app stay out of the parent
-
-    def report_ready() -> None:
-        channel.send(None)
-
-    try:
-        has_ended_well = run_server(policy, listener, report_ready)
-    except ConfigurationError as error:
-        channel.send(str(error))
-        sys.exit(2)
-    sys.exit(0 if has_ended_well else 1)
+def _work(
+    policy: ServerPolicy, listener: socket.socket, channel: Connection, *, is_first: bool
+) -> NoReturn:
+    """Serve, in a process of its own; the first one speaks for all of what they all would say."""
+    logging.getLogger("neonkit.settings").disabled = not is_first
+    serve_for_parent(policy, listener, partial(channel.send, None), channel.send)

@@ -156,6 +156,11 @@ class Database:
         """
         await judge_guard(self._route, guard)
 
+    @property
+    def is_local(self) -> bool:
+        """The database is on this machine, judged by its address."""
+        return _connector_of(self.engine).dsn.is_local
+
     async def bring_schema(self) -> None:
         """Make the toolkit's own tables, where they are missing or of an older release."""
         async with self.engine.begin() as connection:

@@ -26,11 +26,6 @@ class PoolPolicy:
         """The most connections that this pool ever holds."""
         return self.size + self.overflow
 
-    @classmethod
-    def serverless(cls) -> "PoolPolicy":
-        """For a platform that starts many small processes: two connections, kept briefly."""
-        return cls(size=1, overflow=1, recycle=60.0)
-
 
 @dataclass(frozen=True)
 class TimeoutPolicy:

@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import create_connection, create_server
+from socket import create_connection
 from typing import Self
 
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
+from neonkit.local._ports import PortTakenError, start_on_free_port
 
 _FIRST_TRACKING = (1, 21)
 _START_SECONDS = 10.0
-_TRIES = 3  # another program may take the port between choosing and binding it
 
 # it is killed when its standard input ends: however this process ends, nothing is left behind
 _SUPERVISOR = """
@@ -122,18 +122,19 @@ def _quoted(text: str, quote: str = "'") -> str:
 
 def _launch(program: Path, file: Path) -> tuple[subprocess.Popen[bytes], int]:
     settings = file.read_text()
-    for is_last in (*(False,) * (_TRIES - 1), True):
-        port = _free_port()
+    log = file.with_name("log")
+
+    def launch(port: int) -> tuple[subprocess.Popen[bytes], int]:
         file.write_text(f"{settings}listen_port = {port}\n")
-        log = file.with_name("log")
         supervisor = _spawn(program, file, log)
         if _becomes_ready(supervisor, port):
             return supervisor, port
         _end(supervisor)
         said = log.read_text(errors="replace").strip()
-        if is_last or "in use" not in said:
-            raise ConfigurationError(f"PgBouncer does not start:\n{said}")
-    raise AssertionError("the last try returned or raised")
+        refusal = PortTakenError if "in use" in said else ConfigurationError
+        raise refusal(f"PgBouncer does not start:\n{said}")
+
+    return start_on_free_port(launch)
 
 
 def _spawn(program: Path, file: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -168,9 +169,3 @@ def _end(supervisor: subprocess.Popen[bytes]) -> None:
     assert supervisor.stdin is not None, "a pipe was asked for"  # noqa: S101
     supervisor.stdin.close()
     supervisor.wait()
-
-
-def _free_port() -> int:
-    with create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

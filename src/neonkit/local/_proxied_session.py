@@ -22,12 +22,11 @@ from neonkit.local._protocol_messages import (
     without_channel_binding,
 )
 from neonkit.local._round_trips import Trip
+from neonkit.local._tls_request import Streams, open_tls
 
 _CHUNK_BYTES = 64 * 1024
 _ENDINGS = (OSError, EOFError, FramingError)  # as connections end: nothing of ours is wrong
 _TURNS = 2  # of the event loop, from a readable socket to what it says being noted
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class LoginPolicy(Protocol):
@@ -159,15 +158,13 @@ class Session:
 
     async def _connect(self) -> Streams:
         target = self._door.target
-        server, to_server = await asyncio.open_connection(target.host, target.port)
         context = target.for_asyncpg()["ssl"]
-        if isinstance(context, ssl.SSLContext):
-            to_server.write(b"\0\0\0\x08" + SSL_REQUEST.to_bytes(4, "big"))
-            if await server.readexactly(1) != b"S":
-                to_server.transport.abort()
-                raise ConnectionError("the server has no TLS")
-            await to_server.start_tls(context, server_hostname=target.host)
-        return server, to_server
+        if not isinstance(context, ssl.SSLContext):
+            return await asyncio.open_connection(target.host, target.port)
+        streams = await open_tls(target, context)
+        if streams is None:
+            raise ConnectionError("the server has no TLS")
+        return streams
 
     async def _login(self, packet: bytes) -> None:
         refusal = self._refusal_of_neon() or await self._weather.admit()

@@ -5,10 +5,9 @@ import fcntl
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,13 @@ from urllib.parse import quote
 
 from neonkit.errors import ConfigurationError
 from neonkit.local._binaries import Binaries, find_binaries
+from neonkit.local._ports import PortTakenError, start_on_free_port
 
 _SUPERVISOR = Path(__file__).with_name("_supervisor.py")
 _USER = "postgres"
 _STATISTICS = "pg_stat_statements"
 _EXTENSIONS = ("pg_trgm", _STATISTICS)
 _BUILTIN_LOCALES = 17  # the first major version whose sort order is the same everywhere
-_TRIES = 3  # another program may take the port between choosing and binding it
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
@@ -143,34 +142,38 @@ def _password(folder: Path) -> str:
 
 def _launch(folder: Path, binaries: Binaries, *, is_durable: bool) -> None:
     _refuse_other_version(folder, binaries)
-    for is_last in (*(False,) * (_TRIES - 1), True):
-        plan = _plan(folder, binaries, is_durable=is_durable)
-        supervisor = subprocess.Popen(  # noqa: S603  # our own file, with this interpreter
-            [sys.executable, "-I", "-S", str(_SUPERVISOR), json.dumps(plan)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        assert supervisor.stdout is not None, "a pipe was asked for"  # noqa: S101
-        with supervisor.stdout as output:
-            said = output.readline()
-            if said == "ready\n":
-                supervisor.returncode = 0  # it outlives this process: nobody waits for it
-                return
-            said += output.read()
-        supervisor.wait()
-        if is_last or "could not bind" not in _log_of(folder):
-            raise ConfigurationError(_explain(folder, said))
+    start_on_free_port(
+        lambda port: _launch_with(_plan(folder, binaries, port, is_durable=is_durable), folder)
+    )
 
 
-def _plan(folder: Path, binaries: Binaries, *, is_durable: bool) -> dict[str, object]:
+def _launch_with(plan: Mapping[str, object], folder: Path) -> None:
+    supervisor = subprocess.Popen(  # noqa: S603  # our own file, with this interpreter
+        [sys.executable, "-I", "-S", str(_SUPERVISOR), json.dumps(plan)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert supervisor.stdout is not None, "a pipe was asked for"  # noqa: S101
+    with supervisor.stdout as output:
+        said = output.readline()
+        if said == "ready\n":
+            supervisor.returncode = 0  # it outlives this process: nobody waits for it
+            return
+        said += output.read()
+    supervisor.wait()
+    is_taken = "could not bind" in _log_of(folder)
+    raise (PortTakenError if is_taken else ConfigurationError)(_why_not_started(folder, said))
+
+
+def _plan(folder: Path, binaries: Binaries, port: int, *, is_durable: bool) -> dict[str, object]:
     major = binaries.major()
     extensions = [name for name in _EXTENSIONS if binaries.has_library(name)]
     settings = [
         "listen_addresses=127.0.0.1",
-        f"port={_free_port()}",
+        f"port={port}",
         "unix_socket_directories=",
         "max_connections=200",
         "shared_buffers=64MB",
@@ -209,12 +212,6 @@ def _refuse_other_version(folder: Path, binaries: Binaries) -> None:
         )
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 def _port_of(folder: Path) -> int:
     return int((folder / "data" / "postmaster.pid").read_text().splitlines()[3])
 
@@ -226,7 +223,7 @@ def _log_of(folder: Path) -> str:
         return ""
 
 
-def _explain(folder: Path, said: str) -> str:
+def _why_not_started(folder: Path, said: str) -> str:
     lines = (said + _log_of(folder)).strip().splitlines()[-12:]
     fix = ""
     if os.geteuid() == 0 and "Permission denied" in said:

@@ -16,8 +16,9 @@ from neonkit.local._listening_address import ListeningAddress, Tls
 from neonkit.local._network_faults import Cut, NetworkFaults, Refusal, When
 from neonkit.local._pooler import LocalPooler, find_pgbouncer
 from neonkit.local._protocol_messages import error_message
-from neonkit.local._proxied_session import Session, Streams
+from neonkit.local._proxied_session import Session
 from neonkit.local._round_trips import Trip, Trips
+from neonkit.local._tls_request import Streams
 
 Result = TypeVar("Result")
 

@@ -1,9 +1,11 @@
 """The environment, read once at the door, into the policies of the rooms below."""
 
 from neonkit._public_names import show_public_names
-from neonkit.settings._pyproject import declared_app
+from neonkit.settings._app_target import AppTarget
+from neonkit.settings._database import database_at, describe_database
+from neonkit.settings._launch import LaunchSettings
 from neonkit.settings._settings import Settings
 
-__all__ = ["Settings", "declared_app"]
+__all__ = ["AppTarget", "LaunchSettings", "Settings", "database_at", "describe_database"]
 
 show_public_names(__name__)

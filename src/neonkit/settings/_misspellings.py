@@ -33,7 +33,7 @@ def misspelt_in_environment(given: Iterable[str], known: Iterable[str]) -> dict[
 
 
 def is_one_edit_away(one: str, other: str) -> bool:
-    """Whether one insertion, deletion, substitution or swap of neighbours separates two words."""
+    """Compare: one character added, dropped, changed or swapped with its neighbour apart."""
     if one == other or abs(len(one) - len(other)) > 1:
         return False
     at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, AliasPath
@@ -13,24 +13,26 @@ from pydantic_settings import BaseSettings
 
 from neonkit.errors import ConfigurationError
 
-Source = Literal["given", "environment", ".env", "default"]
+_LOCAL = ".env.local"
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What was there to read when the settings were made; names only, in capitals.
+    """The names that were there to read when the settings were made; in capitals, without values.
 
     Attributes:
         variables: for each field the variables that set it, its own first.
         given: fields that the code gave.
         environment: variables of the process.
-        file: variables of `.env`.
+        files: those that are read, in order; `.env.local` is not among them in a test.
+        in_files: for each variable of a file the last one that sets it.
     """
 
     variables: Mapping[str, tuple[str, ...]]
     given: frozenset[str]
     environment: frozenset[str]
-    file: frozenset[str]
+    files: tuple[Path, ...]
+    in_files: Mapping[str, str]
 
     @classmethod
     def of(cls, settings: type[BaseSettings], values: Mapping[str, object]) -> Self:
@@ -39,35 +41,44 @@ class Sources:
         Raises:
             ConfigurationError: a file cannot be read.
         """
-        file = values.get("_env_file", settings.model_config.get("env_file"))
         encoding = settings.model_config.get("env_file_encoding")
+        paths = _paths(values.get("_env_file", settings.model_config.get("env_file")))
+        read = {path: _read_file(path, encoding) for path in paths if path.is_file()}
+        variables = variables_of(settings)
+        shared = {path: found for path, found in read.items() if path.name != _LOCAL}
+        if _is_test(variables.get("environment", ()), values, shared.values()):
+            read = shared
         return cls(
-            variables=variables_of(settings),
+            variables=variables,
             given=frozenset(name for name in values if not name.startswith("_")),
             environment=_set_names(os.environ),
-            file=_set_names(_read_files(file, encoding)),
+            files=tuple(read),
+            in_files={
+                name: path.name for path, found in read.items() for name in _set_names(found)
+            },
         )
 
     @property
     def known(self) -> set[str]:
-        """Every variable that means something."""
+        """The variables that mean something."""
         return {variable for variables in self.variables.values() for variable in variables}
 
     def field_of(self, name: str) -> str | None:
-        """The field that a variable or a keyword sets."""
+        """Find the field that a variable or a keyword sets."""
         if name in self.variables:
             return name
         found = (field for field, names in self.variables.items() if name.upper() in names)
         return next(found, None)
 
-    def source_of(self, field: str) -> Source:
-        """Where a field's value comes from; the code comes first, then the environment."""
+    def source_of(self, field: str) -> str:
+        """Say where a field's value comes from; the code comes first, then the environment."""
         variables = set(self.variables[field])
         if field in self.given or variables & self.given:
             return "given"
         if variables & self.environment:
             return "environment"
-        return ".env" if variables & self.file else "default"
+        files = [name for name in map(self.in_files.get, self.variables[field]) if name]
+        return files[0] if files else "default"
 
 
 def variables_of(settings: type[BaseSettings]) -> dict[str, tuple[str, ...]]:
@@ -95,15 +106,23 @@ def _set_names(values: Mapping[str, str | None]) -> frozenset[str]:
     return frozenset(name.upper() for name, value in values.items() if value)
 
 
-def _read_files(files: Any, encoding: str | None) -> dict[str, str | None]:  # noqa: ANN401  # pydantic-settings' own
+def _paths(files: Any) -> list[Path]:  # noqa: ANN401  # pydantic-settings' own
     if files is None:
-        return {}
-    found: dict[str, str | None] = {}
-    for file in [files] if isinstance(files, str | os.PathLike) else files:
-        path = Path(file).expanduser()
-        if path.is_file():
-            found |= _read_file(path, encoding)
-    return found
+        return []
+    several = [files] if isinstance(files, str | os.PathLike) else files
+    return [Path(file).expanduser() for file in several]
+
+
+def _is_test(
+    names: Iterable[str],
+    values: Mapping[str, object],
+    files: Iterable[Mapping[str, str | None]],
+) -> bool:
+    """Look for ENVIRONMENT=test, which decides about a file, before anything is read."""
+    given = [value for name, value in values.items() if name.lower() == "environment"]
+    for found in (os.environ, *files):
+        given += [value for name, value in found.items() if name.upper() in names and value]
+    return bool(given) and str(given[0]).strip().lower() == "test"
 
 
 def _read_file(path: Path, encoding: str | None) -> dict[str, str | None]:

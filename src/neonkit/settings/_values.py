@@ -1,17 +1,15 @@
 """How the text of a variable becomes a value."""
 
-import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, PlainSerializer, SecretStr
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, SecretStr
 from pydantic_settings import NoDecode
 
 from neonkit.db import Driver
 from neonkit.dsn import Dsn
 from neonkit.errors import UrlError
 
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _SWITCH = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -70,12 +68,6 @@ def _strip(value: object) -> object:
     return value.strip() or None if isinstance(value, str) else value
 
 
-def _prefix(value: str) -> str:
-    if not _PREFIX.fullmatch(value):
-        raise ValueError("must begin with a / and end without one, as in /api/v1")
-    return value
-
-
 _LONGEST_WAIT = 86400 * 365
 _LONGEST_LIFE = 10 * _LONGEST_WAIT
 
@@ -89,7 +81,6 @@ Pause = Annotated[float, Field(ge=0, le=_LONGEST_WAIT, allow_inf_nan=False)]
 Lifetime = Annotated[int, Field(ge=1, le=_LONGEST_LIFE)]
 Grace = Annotated[int, Field(ge=0, le=_LONGEST_LIFE)]
 Switch = Annotated[Literal["auto"] | bool, BeforeValidator(_switch)]
-Prefix = Annotated[str, AfterValidator(_prefix)]
 Name = Annotated[str | None, BeforeValidator(_strip)]
 DriverName = Annotated[Driver, BeforeValidator(_fold)]
 LogLevel = Annotated[

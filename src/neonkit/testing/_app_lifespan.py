@@ -40,10 +40,11 @@ def _lend(app: FastAPI, database: Database) -> Iterator[None]:
             "database: call `neonkit.install(app)` where it is made"
         )
     usual, runtime.database = runtime.database, database
+    runtime.is_under_test = True
     try:
         yield
     finally:
-        runtime.database = usual
+        runtime.database, runtime.is_under_test = usual, False
 
 
 @asynccontextmanager

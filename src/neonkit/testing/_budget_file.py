@@ -22,7 +22,7 @@ _MEASURED = re.compile(
 
 @dataclass(frozen=True)
 class Spending:
-    """What a request spent, or may spend.
+    """The cost of a request, spent or allowed.
 
     Attributes:
         trips: round trips.
@@ -33,7 +33,7 @@ class Spending:
     statements: tuple[str, ...]
 
     def is_like(self, other: "Spending | None") -> bool:
-        """Whether both are as many trips, and the same statements in any order."""
+        """Compare: as many trips, and the same statements in any order."""
         return (
             other is not None
             and self.trips == other.trips

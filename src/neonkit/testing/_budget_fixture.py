@@ -1,4 +1,4 @@
-"""What requests spend, held to the committed file."""
+"""The fixture `budget`: requests held to the round trips that the committed file has."""
 
 import shlex
 from collections import Counter
@@ -26,7 +26,7 @@ _NOT_COUNTED = """\
 
 
 @dataclass(frozen=True)
-class Ledger:
+class BudgetSource:
     """The file in the eyes of one test.
 
     Attributes:
@@ -45,10 +45,10 @@ class Ledger:
 class TripBudget:
     """Holds requests to the round trips and the statements that the committed file has for them."""
 
-    def __init__(self, wire: WireProxy, ledger: Ledger) -> None:
+    def __init__(self, wire: WireProxy, source: BudgetSource) -> None:
         self._wire = wire
-        self._ledger = ledger
-        self._budgets = read_budgets(ledger.file)
+        self._source = source
+        self._budgets = read_budgets(source.file)
 
     def __call__(self, name: str) -> Iterator[AbstractContextManager[Trips]]:
         """Count a block until two in a row cost the same, and fail unless the file says so too.
@@ -88,7 +88,7 @@ class TripBudget:
         __tracebackhide__ = True
         spent = _spending_of(trips)
         budget = self._budgets.get(name, Budget())
-        file, accept = self._ledger.shown, self._ledger.accept
+        file, accept = self._source.shown, self._source.accept
         if budget.ceiling is not None and spent.trips > budget.ceiling:
             fix = f"The ceiling is written by hand: spend less, or raise it in {file}."
             _fail(name, f"above the ceiling of {budget.ceiling} in {file}", budget, trips, fix)
@@ -101,11 +101,11 @@ class TripBudget:
             what = f"as in {file}, but for other statements"
         elif budget.spending is not None:
             what = f"where {file} has {budget.spending.trips}"
-        elif self._ledger.file.exists():
+        elif self._source.file.exists():
             what = f"for which {file} has no budget"
         else:
             what = f"for which there is no budget: {file} does not exist"
-        command = f"pytest --accept-round-trips {shlex.quote(self._ledger.test)}"
+        command = f"pytest --accept-round-trips {shlex.quote(self._source.test)}"
         _fail(name, what, budget, trips, f"If that is meant, accept it:\n  {command}")
 
 

@@ -48,20 +48,18 @@ _TOO_LATE = (
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """What async tests and fixtures run on: asyncio, in one event loop for the whole run."""
+    """The backend of async tests and fixtures: asyncio, in one event loop for the whole run."""
     return "asyncio"
 
 
 @pytest.fixture
 def app(request: pytest.FixtureRequest) -> FastAPI:
     """The app under test: `[tool.fastapi] entrypoint` of the project's pyproject.toml."""
-    from neonkit.testing._entrypoint import find_entrypoint
-
-    folder = request.config.rootpath
-    entrypoint = find_entrypoint(folder)
-    if entrypoint is None:
-        pytest.fail(_NO_ENTRYPOINT.format(file=folder / "pyproject.toml"), pytrace=False)
-    return entrypoint.load()
+    app = _entry_point(request.config)
+    if app is None:
+        file = request.config.rootpath / "pyproject.toml"
+        pytest.fail(_NO_ENTRYPOINT.format(file=file), pytrace=False)
+    return app
 
 
 @pytest.fixture
@@ -72,7 +70,7 @@ async def client(
 
     An exception that the app lets through is answered with 500, as in production.
     """
-    with _explained():
+    with _naming_the_extra():
         import httpx2
 
     from neonkit.testing._app_lifespan import running
@@ -92,7 +90,7 @@ async def client(
 
 @pytest.fixture
 def database_driver() -> Driver:
-    """What speaks to the test's database: what `DATABASE_DRIVER` says in the environment.
+    """The driver that speaks to the test's database: `DATABASE_DRIVER` of the environment.
 
     A fixture of this name with both as its parameters runs a test on each.
     """
@@ -170,7 +168,7 @@ def budget(request: pytest.FixtureRequest, _neonkit_loan: Loan) -> TripBudget:
     The file is `round_trips.toml` beside the test, or what `round_trips_file` says.
     """
     from neonkit.testing._budget_acceptance import note
-    from neonkit.testing._budget_fixture import Ledger, TripBudget
+    from neonkit.testing._budget_fixture import BudgetSource, TripBudget
 
     if _neonkit_loan.wire is None:
         _fail_too_late("budget")
@@ -179,7 +177,7 @@ def budget(request: pytest.FixtureRequest, _neonkit_loan: Loan) -> TripBudget:
     file = config.rootpath / named if named else request.path.with_name("round_trips.toml")
     accept = partial(note, request.node, file) if config.option.accept_round_trips else None
     shown = os.path.relpath(file, config.rootpath)
-    return TripBudget(_neonkit_loan.wire, Ledger(file, shown, request.node.nodeid, accept))
+    return TripBudget(_neonkit_loan.wire, BudgetSource(file, shown, request.node.nodeid, accept))
 
 
 @pytest.fixture
@@ -213,12 +211,10 @@ async def _neonkit_loan(
 @pytest.fixture
 def _neonkit_models(request: pytest.FixtureRequest) -> None:
     """Import the app before the database is made, so that it has all tables from the start."""
-    from neonkit.testing._entrypoint import find_entrypoint
-
     if "app" in request.fixturenames:
         request.getfixturevalue("app")
-    elif entrypoint := find_entrypoint(request.config.rootpath):
-        entrypoint.load()
+    else:
+        _entry_point(request.config)
 
 
 @pytest.fixture(scope="session")
@@ -239,11 +235,29 @@ async def _neonkit_databases(
         if given:
             dsn = Dsn.parse(given)
         else:
-            with _explained():
+            with _naming_the_extra():
                 folder = pytestconfig.rootpath / ".neonkit" / "test"
                 server = await LocalServer.start(folder, is_durable=False)
             dsn = Dsn.parse((await stack.enter_async_context(server)).url)
         yield await stack.enter_async_context(Databases(dsn, is_durable=bool(given)))
+
+
+def _entry_point(config: pytest.Config) -> FastAPI | None:
+    """Import the app that the nearest `pyproject.toml` names, from the root folder upwards."""
+    from fastapi import FastAPI
+
+    from neonkit.settings import AppTarget
+
+    root = config.rootpath
+    folders = (each for each in (root, *root.parents) if (each / "pyproject.toml").is_file())
+    try:
+        target = AppTarget.declared_in(next(folders, root))
+        app = target and target.load()
+        if target is not None and not isinstance(app, FastAPI):
+            raise target.refusal(f"it is {type(app).__name__}, not a FastAPI app")
+    except ConfigurationError as error:
+        pytest.fail(str(error), pytrace=False)
+    return app if isinstance(app, FastAPI) else None
 
 
 def _fail_too_late(fixture: str, or_else: str = "") -> NoReturn:
@@ -251,7 +265,7 @@ def _fail_too_late(fixture: str, or_else: str = "") -> NoReturn:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _naming_the_extra() -> Iterator[None]:
     """Say how to install what is missing."""
     try:
         yield

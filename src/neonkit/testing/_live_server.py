@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from neonkit.db import Database, Driver, create_engine
 from neonkit.dsn import Dsn
+from neonkit.local import address_of, open_listener
 from neonkit.testing._app_lifespan import running
 
 _GRACE = 2  # seconds that requests still running at the test's end have to finish
@@ -41,11 +42,9 @@ def serving(app: FastAPI, dsn: Dsn, driver: Driver) -> Iterator[LiveServer]:
     subprocess, a client without async) while the server answers.
     """
     with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
+        open_listener("127.0.0.1", 0) as listener,
         ThreadPoolExecutor(1, thread_name_prefix="neonkit-live-server") as thread,
     ):
-        # connections inherit it: without it an answer's body waits 40 ms for the client's ACK
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         started: Future[Callable[[], object]] = Future()
         engine = create_engine(dsn, driver=driver)
         life = thread.submit(lambda: asyncio.run(_serve(app, engine, listener, started)))
@@ -55,8 +54,7 @@ def serving(app: FastAPI, dsn: Dsn, driver: Driver) -> Iterator[LiveServer]:
             life.result()
         stop = started.result()
         try:
-            host, port = listener.getsockname()
-            yield LiveServer(f"http://{host}:{port}")
+            yield LiveServer(address_of(listener))
         finally:
             stop()
             life.result()

@@ -1,4 +1,4 @@
-"""Budgets of round trips, for the tests of an app."""
+"""The fixture `trips`: round trips counted, and held to a number that stands in the test."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager

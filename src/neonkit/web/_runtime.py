@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Select
@@ -22,7 +21,7 @@ from neonkit.health import Readiness
 from neonkit.migrations import History, MigrationError, check_head, upgrade
 from neonkit.observe import Metrics, log_slow_query, slower_than, watch_statements
 from neonkit.resources import CursorPolicy
-from neonkit.settings import Settings
+from neonkit.settings import Settings, database_at
 from neonkit.web._problems import TABLE, Problem
 
 FindPrincipal = Callable[[str], Select[*tuple[Any, ...]]]
@@ -30,10 +29,13 @@ NameCaller = Callable[[HTTPConnection], str | None]
 BootStep = Callable[[Database], Awaitable[None]]
 
 _log = logging.getLogger("neonkit")
+_settings_log = logging.getLogger("neonkit.settings")
 
-_DATA = Path(".neonkit") / "postgres"
 _LONGEST_PAUSE = 5.0
 _NO_SCHEMA = "the schema `neonkit` is missing or of an older release: run `neonkit migrate`"
+_ELSEWHERE = (
+    "ENVIRONMENT is test, and the database is on another machine: nothing is made or migrated there"
+)
 _PATIENCE_IN_DEVELOPMENT = 10.0
 _IN_SCOPE = "neonkit.runtime"
 
@@ -70,6 +72,7 @@ class Runtime:
     Attributes:
         boot_steps: what the app wants done once the database answers.
         database: where requests go; `None` while the app is not running.
+        is_under_test: set by the pytest plugin, whose databases are its own to change.
         has_started: whether the first connection was made and the schema is in place.
         metrics: what `/metrics` tells.
         parent: the runtime of the app that this one is mounted in, once it was asked through it.
@@ -88,6 +91,7 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.history = history
+        self.is_under_test = False
         self._direct_dsn: Dsn | None = None  # of a database that is ours to migrate
         self.database = database
         self.principal = principal
@@ -162,6 +166,8 @@ class Runtime:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Own the database for the app's lifetime; connecting goes on in the background."""
+        for warning in self.settings.warnings:
+            _settings_log.warning("%s", warning)
         async with AsyncExitStack() as stack:
             given = self.database
             database = given or await self._open(stack)
@@ -172,7 +178,9 @@ class Runtime:
             )
             boot = asyncio.create_task(self._boot(database))
             stack.push_async_callback(_cancel, boot)
-            if not self.settings.is_production:
+            if self._is_elsewhere(database):
+                _log.warning(_ELSEWHERE)
+            elif not self.settings.is_production:
                 await asyncio.wait({boot}, timeout=_PATIENCE_IN_DEVELOPMENT)
             try:
                 yield
@@ -182,7 +190,7 @@ class Runtime:
 
     async def _open(self, stack: AsyncExitStack) -> Database:
         settings = self.settings
-        dsn = settings.traffic_dsn or await _embedded(stack)
+        dsn = await stack.enter_async_context(database_at(settings.traffic_dsn))
         self._direct_dsn = settings.direct_dsn or dsn
         engine = create_engine(
             dsn,
@@ -211,8 +219,9 @@ class Runtime:
             try:
                 with open_scope(self.settings.request_timeout):
                     await self._prepare(database)
-                    for step in self.boot_steps:
-                        await step(database)
+                    if not self._is_elsewhere(database):
+                        for step in self.boot_steps:
+                            await step(database)
                 self.has_started = True
             except Exception as error:  # noqa: BLE001  # said in the log and tried again
                 what = _reason(error)
@@ -220,10 +229,17 @@ class Runtime:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def _is_elsewhere(self, database: Database) -> bool:
+        """Tell a test run on another machine's database, which may be anybody's: change nothing."""
+        if not self.settings.is_test or self.is_under_test:
+            return False
+        direct = self._direct_dsn
+        return not database.is_local or (direct is not None and not direct.is_local)
+
     async def _prepare(self, database: Database) -> None:
-        """Bring the schema up to date in development, and look at it in production."""
+        """Bring the schema up to date in development; elsewhere only look at it."""
         history = self.history
-        if self.settings.is_production:
+        if self.settings.is_production or self._is_elsewhere(database):
             await database.probe()
             async with database.engine.connect() as connection:
                 if not await has_schema(connection):
@@ -243,13 +259,6 @@ def _reason(error: Exception) -> str:
         return str(error)
     fault = fault_of(error)
     return fault.kind.value if fault else type(error).__name__
-
-
-async def _embedded(stack: AsyncExitStack) -> Dsn:
-    from neonkit.local import LocalServer
-
-    server = await stack.enter_async_context(await LocalServer.start(_DATA))
-    return Dsn.parse(server.url)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,16 +10,15 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from neonkit import Settings
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError, NeonkitError
-from neonkit.local import LocalServer
 from neonkit.migrations import find_history, upgrade, upgrade_schema
+from neonkit.settings import database_at, describe_database
 from neonkit_starter.demo_data.filling import fill
 from neonkit_starter.demo_data.rows import DOMAIN, PASSWORD, Plan
+from neonkit_starter.settings import StarterSettings
 
 _NAME = "neonkit_starter.demo_data"
-_DATA = Path(".neonkit") / "postgres"
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 _MOST = 10_000_000
 _FIRST_YEAR = 1972  # two before it are those of the epoch
@@ -33,7 +30,7 @@ _IN_PRODUCTION = (
 commands = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
 
-class _Settings(Settings):
+class _Settings(StarterSettings):
     """The starter's, in development unless it is said otherwise, as `neonkit dev` has it."""
 
     environment: str | None = "development"
@@ -89,21 +86,11 @@ async def _run(plan: Plan) -> str:
     settings = _Settings()
     if settings.is_production:
         raise ConfigurationError(_IN_PRODUCTION)
-    async with _database(settings) as (dsn, where):
+    given = settings.direct_dsn or settings.traffic_dsn
+    async with database_at(given) as dsn:
         await _migrate(dsn)
         await fill(dsn, plan, Progress(console=Console(stderr=True)))
-    return where
-
-
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[tuple[Dsn, str]]:
-    """The database that the app would use, by its direct URL where that is known."""
-    dsn = settings.direct_dsn or settings.traffic_dsn
-    if dsn is not None:
-        yield dsn, dsn.masked
-        return
-    async with await LocalServer.start(_DATA) as server:
-        yield Dsn.parse(server.url), f"the embedded PostgreSQL; its data is in {_DATA}"
+    return describe_database(given)
 
 
 async def _migrate(dsn: Dsn) -> None:

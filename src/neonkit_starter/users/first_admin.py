@@ -7,9 +7,10 @@ from sqlalchemy import text
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from neonkit import Database, Settings
+from neonkit import Database
 from neonkit.auth import hash_password
 from neonkit.errors import ConfigurationError
+from neonkit_starter.settings import StarterSettings
 from neonkit_starter.users.models import Role, User
 from neonkit_starter.users.queries import USERS, user_by_email, user_by_username
 from neonkit_starter.users.rules import weakness_of
@@ -24,7 +25,7 @@ _TAKEN = (
 )
 
 
-def first_admin_of(settings: Settings) -> UserCreate | None:
+def first_admin_of(settings: StarterSettings) -> UserCreate | None:
     """Read FIRST_ADMIN_*; `None` where nobody is named.
 
     Raises:

@@ -1,18 +1,24 @@
-"""The socket that a server listens on, opened before anything else can fail."""
+"""TCP ports of this machine: one to listen on, and free ones for programs that are started."""
 
 import errno
-import logging
-import os
 import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 from neonkit.errors import ConfigurationError
 
-_log = logging.getLogger("neonkit")
+Started = TypeVar("Started")
 
 _BACKLOG = 2048
+_TRIES = 3  # another program may take the port between choosing and binding it
 
 
-def listen(host: str, port: int) -> socket.socket:
+class PortTakenError(ConfigurationError):
+    """Another program has the port that was chosen a moment ago."""
+
+
+def open_listener(host: str, port: int) -> socket.socket:
     """Listen; connections wait in the socket's queue until a server takes them.
 
     Args:
@@ -31,7 +37,7 @@ def listen(host: str, port: int) -> socket.socket:
             dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
         )
     except OSError as error:
-        raise ConfigurationError(_explain(error, host, port)) from None
+        raise ConfigurationError(_why_refused(error, host, port)) from None
     # connections inherit it; asyncio sets it only where the socket names its protocol, and without
     # it an answer's body waits 40 ms for the client to acknowledge the head
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -44,13 +50,28 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def announce(address: str, workers: int) -> None:
-    """Log that the service is ready."""
-    count = "1 worker" if workers == 1 else f"{workers} workers"
-    _log.info("neonkit serving on %s (%s, pid %d)", address, count, os.getpid())
+def start_on_free_port(start: Callable[[int], Started]) -> Started:
+    """Start a program on a free port of 127.0.0.1, on another one if that was taken meanwhile.
+
+    Args:
+        start: takes the port; raises `PortTakenError` where the program cannot bind it.
+
+    Raises:
+        PortTakenError: three ports in a row were taken.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(PortTakenError):
+            return start(_free_port())
+    return start(_free_port())
 
 
-def _explain(error: OSError, host: str, port: int) -> str:
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _why_refused(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {port} of {host} is taken: stop what listens there, or choose another with "
