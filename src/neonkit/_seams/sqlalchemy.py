@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    Engine,
     Insert,
     Select,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "LazyLoader",
     "Structure",
     "bare_cache_key",
+    "connect_by",
     "distinct_on",
     "groups_of",
     "has_distinct",
@@ -175,6 +177,11 @@ def renew_dependency_processor(relation: RelationshipProperty[Any]) -> bool:
     return True
 
 
+def connect_by(engine: Engine, kind: type[Connection]) -> None:
+    """Let an engine make its connections of a class derived from SQLAlchemy's."""
+    engine._connection_cls = kind
+
+
 def values_of(statement: Insert) -> Mapping[Any, Any] | None:
     """The set of values that an INSERT was given; `None` where it was given none, or several."""
     values: Mapping[Any, Any] | None = statement._values
@@ -225,6 +232,7 @@ _EMPTY_ASYNCPG = "results of asyncpg's have no columns, no rows, or errors of an
 _UNTRANSLATED = "errors of the driver are not classified: a duplicate is answered 500 and not 409"
 _START = "the first request of a process pays more round trips for what is known already"
 _GUARD = "an INSERT under a condition fails, or a duplicate is told to who may not write"
+_PINNED = "a session fails after its first read, or holds a connection until its end"
 _LISTS = "a list repeats rows, leaves some out, or counts them wrongly"
 _ORPHANS = "a row that others need is deleted, and they are orphaned in silence"
 _LAZY = "a relation that was not loaded sends a query by surprise"
@@ -272,6 +280,11 @@ SEAMS: Final = (
     Seam("sqlalchemy:Insert", "_values", ATTRIBUTE, _GUARD),
     Seam("sqlalchemy:Insert", "_clone", "(self, **kw)", _GUARD),
     Seam("sqlalchemy:Connection", "_has_events", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy:Engine", "_connection_cls", ATTRIBUTE, _PINNED),
+    Seam("sqlalchemy:Connection", "_dbapi_connection", ATTRIBUTE, _PINNED),
+    Seam("sqlalchemy:Connection", "_nested_transaction", ATTRIBUTE, _PINNED),
+    Seam("sqlalchemy:Connection", "_revalidate_connection", "(self)", _PINNED),
+    Seam("sqlalchemy:Connection", "_commit_impl", "(self)", _PINNED),
     Seam("sqlalchemy:Engine", "dispatch", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy:Dialect", "dispatch", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy.orm:Session", "dispatch", ATTRIBUTE, _ONE_TRIP),

@@ -21,6 +21,7 @@ from neonkit.db._wire.estimates import execute_beside, expected_rows
 from neonkit.db._wire.listeners import listen, unlisten
 from neonkit.db._wire.observed_health import ObservedHealth
 from neonkit.db._wire.pool import PoolUse
+from neonkit.db._wire.returning_connection import borrowed_connection
 
 __all__ = [
     "AsyncSession",
@@ -43,6 +44,7 @@ __all__ = [
     "TimeoutPolicy",
     "UnstorableAnswerError",
     "bind",
+    "borrowed_connection",
     "bring_schema",
     "build_once",
     "carrying_guard",

@@ -61,11 +61,7 @@ class Database:
             engine.sync_engine, self.session, is_lone=lone_writes, is_open=open_reads
         )
         self._writers = session_factory(engine, lone_writes=lone_writes, open_reads=open_reads)
-        self._readers = session_factory(
-            engine.execution_options(postgresql_readonly=True),
-            is_read_only=True,
-            open_reads=open_reads,
-        )
+        self._readers = session_factory(engine, is_read_only=True, open_reads=open_reads)
         self._is_open = True
 
     async def __aenter__(self) -> Self:

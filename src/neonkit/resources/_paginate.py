@@ -16,6 +16,7 @@ from neonkit.db import (
     Condition,
     Conditions,
     bind,
+    borrowed_connection,
     build_once,
     carrying_guard,
     current_scope,
@@ -224,7 +225,7 @@ def _read_window(
     if listed.is_planned:
         result, expected = execute_beside(session, window, listing.matching, values)
     elif listing.is_flat and _is_idle(session):
-        connection = session.connection(bind_arguments={"clause": window})
+        connection = borrowed_connection(session, clause=window)
         result = connection.execute(window, values)
     else:
         result = Session.execute(session, window, values)

@@ -36,6 +36,7 @@ from neonkit._seams.sqlalchemy import (
 )
 from neonkit.db._wire.connection import wire_connection_of
 from neonkit.db._wire.listeners import heard_by_others
+from neonkit.db._wire.returning_connection import is_returned
 
 _KNOWN_TYPES = ("neonkit.", "sqlalchemy.", "sqlmodel.")
 _OURS = {"after_begin": 1, "after_transaction_end": 1}  # those of `_sessions`, on every session
@@ -104,6 +105,8 @@ def _why_not_now(session: Session) -> str | None:
         return "a savepoint is open"
     starts: Mapping[Connection, int] = getattr(session, "starts", {})
     for connection in starts:
+        if is_returned(connection):  # after nothing but plain reads
+            continue
         wire = wire_connection_of(connection)
         if wire is None or not wire.is_in_the_open:
             return "something was written, locked or set before"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeGuard
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
@@ -17,7 +17,13 @@ from neonkit.db._conditions import Guard
 from neonkit.db._scope import current_scope
 from neonkit.db._units.lone_writes import why_not_alone
 from neonkit.db._wire.checks import Check
-from neonkit.db._wire.connection import wire_connection_of
+from neonkit.db._wire.connection import UnitOfWorkConnection, wire_connection_of
+from neonkit.db._wire.returning_connection import (
+    ReturningConnection,
+    borrowed_connection,
+    held,
+    is_returned,
+)
 from neonkit.errors import (
     CommitNotYoursError,
     ConfigurationError,
@@ -93,6 +99,13 @@ class Session(SQLModelSession):
                 event.remove(self, "before_flush", _go_alone_at_last)
             self.is_committing = self.goes_alone = False
 
+    def connection(self, *args: Any, **options: Any) -> Connection:
+        """SQLAlchemy's own, which the session keeps until its end from now on."""
+        connection = super().connection(*args, **options)
+        if isinstance(connection, ReturningConnection):
+            connection.keep()
+        return connection
+
     def has_changes(self) -> bool:
         """Whether objects are new, deleted or changed."""
         return bool(self.new or self.deleted or any(self.is_modified(row) for row in self.dirty))
@@ -115,7 +128,7 @@ class Session(SQLModelSession):
         if self.has_changes():
             raise UncommittedError(_explain("objects were added, changed or deleted"))
         for connection, since in self.starts.items():
-            wire = wire_connection_of(connection)
+            wire = None if is_returned(connection) else wire_connection_of(connection)
             if wire is not None and wire.writes.has_any(since):
                 raise UncommittedError(_explain("statements that write were executed"))
 
@@ -194,15 +207,34 @@ def _begin_on(session: Session, _transaction: SessionTransaction, connection: Co
     session.starts.setdefault(connection, 0 if wire is None else wire.writes.depth)
     if wire is None:  # another engine's: it has SQLAlchemy's own road
         return
-    guard = session.guard()
-    wire.depend_on(Check(guard, connection.dialect) if guard is not None else None)
     whole = session.get_transaction()
     is_autobegun = whole is not None and whole.origin is SessionTransactionOrigin.AUTOBEGIN
-    if is_autobegun and session.open_reads:
-        wire.defer_begin()
-    if session.goes_alone:
-        session.goes_alone = False
-        wire.send_next_alone()
+    is_open = is_autobegun and session.open_reads
+    guard = session.guard()
+    check = Check(guard, connection.dialect) if guard is not None else None
+
+    def begin_on(wire: UnitOfWorkConnection) -> None:
+        wire.depend_on(check)
+        wire.only_reads = session.is_read_only and not isinstance(session.bind, Connection)
+        if is_open:
+            wire.defer_begin()
+        if session.goes_alone:
+            session.goes_alone = False
+            wire.send_next_alone()
+
+    begin_on(wire)
+    if is_open and _may_return(connection, session):
+        connection.return_after_reads(begin_on)
+
+
+def _may_return(connection: Connection, session: Session) -> TypeGuard[ReturningConnection]:
+    """Whether nobody counts on having one connection until the session's end."""
+    return (
+        isinstance(connection, ReturningConnection)
+        and not isinstance(session.bind, Connection)
+        and not connection.get_execution_options()
+        and len(listeners_of(session, "after_begin")) == 1
+    )
 
 
 @event.listens_for(Session, "after_transaction_end")
@@ -215,14 +247,14 @@ def _forget_starts(session: Session, transaction: SessionTransaction) -> None:
 
 def _let_go(connection: Connection) -> None:
     """Leave no check of ours on a connection that others share, as in tests."""
-    if not (connection.closed or connection.invalidated):
+    if not (connection.closed or connection.invalidated or is_returned(connection)):
         wire = wire_connection_of(connection)
         if wire is not None:
             wire.depend_on(None)
 
 
 def _send_next_alone(connection: Connection) -> None:
-    wire = wire_connection_of(connection)
+    wire = None if is_returned(connection) else wire_connection_of(connection)
     if wire is not None:
         wire.send_next_alone()
 
@@ -304,16 +336,20 @@ def carrying_guard(session: SQLAlchemySession) -> Iterator[None]:
     if not isinstance(session, Session) or session.guard() is None:
         yield
         return
-    wire = wire_connection_of(session.connection())
-    if wire is None:
-        yield
-        return
-    with wire.vouched_for():
-        yield
-    wire.settle()
+    connection = borrowed_connection(session)
+    with held(connection):
+        wire = wire_connection_of(connection)
+        if wire is None:
+            yield
+            return
+        with wire.vouched_for():
+            yield
+        wire.settle()
 
 
 def _is_quiet(connection: Connection) -> bool:
+    if is_returned(connection):
+        return True
     if connection.closed or connection.invalidated:
         return False
     wire = wire_connection_of(connection)

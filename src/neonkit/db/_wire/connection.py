@@ -65,6 +65,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         isolation_level: of the next transaction, or `AUTOCOMMIT`; `None` for the server's default.
         is_read_only: whether the next transaction only reads.
         is_deferrable: whether it is DEFERRABLE.
+        only_reads: whether this unit of work only reads, whatever the next one does.
     """
 
     trips: int
@@ -85,6 +86,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         self.isolation_level: IsolationLevel | None = None
         self.is_read_only = False
         self.is_deferrable = False
+        self.only_reads = False
         self._next = Sending.TRANSACTION
         self._is_vouched_for = False
         self._opened = connection
@@ -105,7 +107,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
             self.phase is Phase.DEFERRED
             and self._has_read_committed
             and self.isolation_level is None
-            and not (self.is_read_only or self.is_deferrable)
+            and not (self.is_read_only or self.only_reads or self.is_deferrable)
         )
 
     def defer_begin(self) -> None:
@@ -125,6 +127,11 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
             yield
         finally:
             self._is_vouched_for = usual
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the check has held for this unit of work, and is not sent again."""
+        return self._is_vouched_for
 
     def settle(self) -> None:
         """Note that a statement carried the check, and that it held."""
@@ -239,7 +246,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         """The commands that begin a transaction and bound its waits on the server."""
         modes = [
             f"ISOLATION LEVEL {self.isolation_level}" if self.isolation_level else "",
-            "READ ONLY" if self.is_read_only else "",
+            "READ ONLY" if self.is_read_only or self.only_reads else "",
             "DEFERRABLE" if self.is_deferrable else "",
         ]
         return [
@@ -311,6 +318,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         was_open = self.phase is Phase.OPEN
         self.phase, self._next = Phase.NONE, Sending.TRANSACTION
         self.check, self._is_vouched_for = None, False
+        self.only_reads = False
         self.writes.forget()
         return was_open
 
@@ -323,7 +331,9 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
 
     def _handle_exception(self, error: Exception) -> NoReturn:
         self._forget_values(error)
-        if self.is_read_only and getattr(error, "sqlstate", None) == _READ_ONLY_TRANSACTION:
+        if (self.is_read_only or self.only_reads) and getattr(
+            error, "sqlstate", None
+        ) == _READ_ONLY_TRANSACTION:
             raise ReadOnlySessionError from error
         super()._handle_exception(error)
 

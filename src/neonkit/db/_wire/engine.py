@@ -8,10 +8,12 @@ from sqlalchemy import URL
 from sqlalchemy.dialects import registry
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from neonkit._seams.sqlalchemy import connect_by
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._wire.connector import Connector
 from neonkit.db._wire.dialect import NeonDialect
 from neonkit.db._wire.pool import Pool, replace_stale
+from neonkit.db._wire.returning_connection import ReturningConnection
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 
@@ -84,6 +86,7 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
         hide_parameters=True,
         echo=echo,
     )
+    connect_by(engine.sync_engine, ReturningConnection)
     replace_stale(engine.sync_engine.pool, pool.recycle)  # type: ignore[arg-type]  # poolclass above
     return engine
 

@@ -12,6 +12,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from neonkit.db._wire.connection import wire_connection_of
+from neonkit.db._wire.returning_connection import borrowed_connection, held
 
 PREFIX = "EXPLAIN (FORMAT JSON) "
 
@@ -71,10 +72,22 @@ def execute_beside(
         whole: what is planned.
         parameters: of both.
     """
-    wire = wire_connection_of(session.connection())
-    if not isinstance(wire, SendsTogether):
-        result = Session.execute(session, statement, parameters)
-        return result, expected_rows(session, whole, parameters)
+    connection = borrowed_connection(session)
+    with held(connection):
+        wire = wire_connection_of(connection)
+        if isinstance(wire, SendsTogether):
+            return _execute_together(session, wire, statement, whole, parameters)
+    result = Session.execute(session, statement, parameters)
+    return result, expected_rows(session, whole, parameters)
+
+
+def _execute_together(
+    session: Session,
+    wire: SendsTogether,
+    statement: Select[*tuple[Any, ...]],
+    whole: Select[*tuple[Any, ...]],
+    parameters: Mapping[str, Any],
+) -> tuple[Result[Any], int]:
     with wire.together() as explained:
         Session.execute(session, Explain(whole), parameters)
         result = Session.execute(session, statement, parameters)

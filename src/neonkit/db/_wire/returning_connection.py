@@ -1,0 +1,132 @@
+"""Connections that a session gives back after each plain read, and takes again when it goes on.
+
+A handler that waits for another service between two reads holds none of the pool's connections
+meanwhile. SQLAlchemy's own `Connection` lasts as before: only its place in the pool comes and goes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
+
+from neonkit._seams.sqlalchemy import listeners_of
+from neonkit.db._wire.connection import UnitOfWorkConnection
+from neonkit.db._wire.phases import Phase
+
+Renew = Callable[[UnitOfWorkConnection], None]
+
+_OUR_LISTENERS = {"checkout": 1, "checkin": 1, "reset": 0}  # those of `replace_stale`
+
+
+class ReturningConnection(Connection):
+    """SQLAlchemy's connection of an engine of `create_engine`.
+
+    It keeps its place in the pool as ever, until a session says how to go on without
+    (`return_after_reads`).
+    """
+
+    _renew: Renew | None = None
+    _is_returned = False
+    _is_held = False
+    _was_settled = False
+
+    @property
+    def is_returned(self) -> bool:
+        """Whether the pool has its connection for now; everything so far were plain reads."""
+        return self._is_returned
+
+    @property
+    def invalidated(self) -> bool:
+        """Whether its connection was lost; one that was given back is not."""
+        return not self._is_returned and super().invalidated
+
+    def return_after_reads(self, renew: Renew) -> None:
+        """Give the connection back after each plain read, while all statements are plain reads.
+
+        Listeners of the pool may count on one connection for a transaction: then it stays.
+
+        Args:
+            renew: prepares a connection that is taken later, as the first one was.
+        """
+        if not _has_foreign_listeners(self):
+            self._renew = renew
+
+    def keep(self) -> None:
+        """Keep the connection from now on: somebody has taken it out of the session."""
+        self._is_held = True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep it for the block, whose statements belong together."""
+        usual, self._is_held = self._is_held, True
+        try:
+            yield
+        finally:
+            self._is_held = usual
+        self._return()
+
+    def execute(
+        self,
+        statement: Executable,
+        parameters: Any = None,  # noqa: ANN401  # SQLAlchemy's own
+        *,
+        execution_options: Mapping[str, Any] | None = None,
+    ) -> CursorResult[Any]:
+        """Execute a statement, all of whose rows are here when it returns."""
+        result = super().execute(statement, parameters, execution_options=execution_options)
+        self._return()
+        return result
+
+    def _return(self) -> None:
+        fairy = self._dbapi_connection
+        if self._renew is None or self._is_held or fairy is None or self._nested_transaction:
+            return
+        wire = fairy.dbapi_connection
+        if not isinstance(wire, UnitOfWorkConnection) or wire.phase is not Phase.DEFERRED:
+            return
+        self._was_settled = wire.is_settled
+        self._dbapi_connection, self._is_returned = None, True
+        fairy.close()
+
+    def _revalidate_connection(self) -> PoolProxiedConnection:
+        if self._renew is None or not self._is_returned:
+            return super()._revalidate_connection()
+        fairy = self.engine.raw_connection()
+        wire = fairy.dbapi_connection
+        assert isinstance(wire, UnitOfWorkConnection), "of the same engine"  # noqa: S101
+        self._dbapi_connection, self._is_returned = fairy, False
+        self._renew(wire)
+        if self._was_settled:
+            wire.settle()
+        return fairy
+
+    def _commit_impl(self) -> None:
+        if not self._is_returned:
+            super()._commit_impl()
+
+
+def borrowed_connection(session: Session, **bind_arguments: object) -> Connection:
+    """The connection of a session for a statement of ours, which leaves it as it is."""
+    return Session.connection(
+        session, bind_arguments=bind_arguments
+    )  # never a subclass's, which keeps it
+
+
+def held(connection: Connection) -> AbstractContextManager[None]:
+    """Keep a connection for a block, whose statements belong together."""
+    if isinstance(connection, ReturningConnection):
+        return connection.held()
+    return nullcontext()
+
+
+def is_returned(connection: Connection) -> bool:
+    """Tell if a connection is with its pool for now."""
+    return isinstance(connection, ReturningConnection) and connection.is_returned
+
+
+def _has_foreign_listeners(connection: Connection) -> bool:
+    pool = connection.engine.pool
+    return any(len(listeners_of(pool, name)) > count for name, count in _OUR_LISTENERS.items())

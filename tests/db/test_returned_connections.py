@@ -1,0 +1,166 @@
+"""A session holds no connection between its plain reads, and one from its first write on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import event, func, text
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.orm import selectinload
+from sqlmodel import Field, Relationship, col, select
+
+import neonkit
+from neonkit import Database, TableModel
+from neonkit.db import Driver, PoolPolicy, create_engine
+from neonkit.dsn import Dsn
+from neonkit.testing._databases import Databases, Loan
+
+pytestmark = [pytest.mark.both_drivers, pytest.mark.real_commits]
+
+
+class Shelf(TableModel, table=True):
+    """Something that holds jars."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    label: str = Field(max_length=50)
+    tins: list["Tin"] = Relationship(back_populates="shelf", passive_deletes="all")
+
+
+class Tin(TableModel, table=True):
+    """Something on a shelf."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    shelf_id: int = Field(foreign_key="shelf.id")
+    shelf: Shelf = Relationship(back_populates="tins")
+
+
+@pytest.fixture
+async def shelf(db: Database) -> int:
+    """A shelf with two tins."""
+    async with db.session() as session:
+        made = Shelf(label="oak")
+        session.add(made)
+        await session.commit()
+        assert made.id is not None
+        session.add_all([Tin(shelf_id=made.id), Tin(shelf_id=made.id)])
+        await session.commit()
+        return made.id
+
+
+def _used(db: Database) -> int:
+    return db.pool_use.checked_out
+
+
+async def test_a_read_holds_nothing_afterwards(db: Database, shelf: int) -> None:
+    """After each read the pool has its connection back, and the session counts as begun."""
+    async with db.session() as session:
+        found = await session.get(Shelf, shelf)
+        assert (_used(db), session.in_transaction()) == (0, True)
+        with pytest.raises(Exception, match="already begun"):
+            await session.begin()
+        rows = await session.exec(select(Shelf).options(selectinload(Shelf.tins)))  # type: ignore[arg-type]  # a relation
+        assert _used(db) == 0
+        assert [len(row.tins) for row in rows.all()] == [2]
+        assert found is (await session.exec(select(Shelf))).one()
+    assert _used(db) == 0
+
+
+async def test_a_change_after_reads_is_one_statement(db: Database, shelf: int) -> None:
+    """A write takes a connection again, and commits as itself."""
+    async with db.session() as session:
+        found = await session.get_one(Shelf, shelf)
+        found.label = "ash"
+        await session.commit()
+        assert _used(db) == 0
+        assert (await session.exec(select(Shelf.label))).one() == "ash"
+
+
+@pytest.mark.parametrize("pins", ["connection", "lock", "text", "begin", "write"])
+async def test_what_needs_one_connection_keeps_it(db: Database, shelf: int, pins: str) -> None:
+    """From then on to the end of the transaction, reads included."""
+    async with db.session() as session:
+        if pins == "begin":
+            await session.begin()
+        await session.get(Shelf, shelf)
+        if pins == "connection":
+            await (await session.connection()).execute(select(func.count()).select_from(Shelf))
+        elif pins == "lock":
+            await session.exec(select(Shelf).with_for_update())
+        elif pins == "text":
+            await (await session.connection()).execute(text("SELECT 1"))
+        elif pins == "write":
+            session.add(Shelf(label="elm"))
+            await session.flush()
+        await session.exec(select(Shelf.label))
+        assert _used(db) == 1
+        await session.rollback()
+        assert _used(db) == 0
+
+
+async def test_listeners_of_the_pool_keep_it(db: Database, shelf: int) -> None:
+    """Who counts on a connection for each transaction sees one."""
+    seen: list[object] = []
+    event.listen(db.engine.sync_engine.pool, "checkin", lambda *given: seen.append(given))
+
+    async with db.session() as session:
+        for _ in range(3):
+            await session.get(Shelf, shelf, populate_existing=True)
+        assert (_used(db), seen) == (1, [])
+    assert len(seen) == 1
+
+
+async def test_a_maker_of_ones_own(db: Database, shelf: int) -> None:
+    """`neonkit.AsyncSession` does the same, and can be told not to."""
+    for open_reads, used in ((True, 0), (False, 1)):
+        maker = async_sessionmaker(db.engine, class_=neonkit.AsyncSession, open_reads=open_reads)
+        async with maker() as session:
+            await session.get(Shelf, shelf)
+            assert _used(db) == used
+
+
+@pytest.fixture
+async def small(
+    database_driver: Driver, _neonkit_databases: Databases
+) -> AsyncIterator[tuple[Database, Dsn]]:
+    """A pool of five connections."""
+    async with _neonkit_databases.clone(database_driver) as loan:
+        assert isinstance(loan, Loan)
+        assert loan.clone is not None
+        policy = PoolPolicy(size=5, overflow=0)
+        engine = create_engine(loan.clone, driver=database_driver, pool=policy)
+        async with Database(engine) as database:
+            yield database, loan.clone
+
+
+async def test_handlers_that_wait_pin_nothing(small: tuple[Database, Dsn]) -> None:
+    """200 that read, wait a second and read again need five connections, and nobody is refused."""
+    database, _ = small
+    most = 0
+
+    async def handle() -> int:
+        nonlocal most
+        async with database.session() as session:
+            first = (await session.exec(select(func.count()).select_from(Shelf))).one()
+            await asyncio.sleep(1)
+            most = max(most, database.pool_use.checked_out)
+            return first + (await session.exec(select(func.count()).select_from(Shelf))).one()
+
+    # pinned, only 25 of them would have had a connection when the others' patience ends
+    assert await asyncio.gather(*(handle() for _ in range(200))) == [0] * 200
+    assert most <= 5
+
+
+async def test_a_reading_session_still_only_reads(db: Database, shelf: int) -> None:
+    """The server refuses what cannot be judged here, after any number of reads."""
+    async with db.read_session() as session:
+        for _ in range(2):
+            await session.get(Shelf, shelf, populate_existing=True)
+            assert _used(db) == 0
+        with pytest.raises(neonkit.errors.ReadOnlySessionError):
+            await (await session.connection()).execute(text("DELETE FROM tin"))
+    async with db.session() as session:
+        session.add(Shelf(label="of a writer"))
+        await session.flush()
+        session.add(Shelf(label="and another"))
+        await session.commit()
+        assert len((await session.exec(select(col(Shelf.id)))).all()) == 3
