@@ -184,7 +184,7 @@ async def _read_alone(make: Callable[[], Any]) -> User:
 
 async def _steps(url: str, stack: AsyncExitStack) -> dict[str, Step]:
     settings = StarterSettings(
-        _env_file=None,
+        _env_file=None,  # pyright: ignore[reportCallIssue]  # pydantic-settings' own
         environment="production",
         neon_database_url=url,
         secret_key=token_hex(32),

@@ -83,10 +83,12 @@ def test_without_an_entry_point_the_lines_to_add_are_said(project: Project) -> N
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("notes:ap", "has no attribute 'ap'"),
-        ("notes", "it is module"),
-        ("no:te:s", "is not the FastAPI app of a module"),
-        ("nowhere:app", "No module named 'nowhere'"),
+        ("notes:ap", "has no 'ap'; did you mean notes:app?"),
+        ("notes:Note.metadata", "not an ASGI app"),
+        ("notes:Note", "not a FastAPI app"),
+        ("notes", "write it as module:attribute, such as notes:app"),
+        ("no:te:s", "it is no name of an app"),
+        ("nowhere:app", "there is no module 'nowhere'"),
     ],
 )
 def test_a_wrong_entry_point_is_named(project: Project, name: str, why: str) -> None:
@@ -98,6 +100,129 @@ def test_a_wrong_entry_point_is_named(project: Project, name: str, why: str) -> 
 
     assert run.outcomes == {"test_app": "ERROR"}
     assert why in run.text
+    assert "pyproject.toml" in run.text
+    assert "Traceback" not in run.text
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        'def anyio_backend(): return "asyncio"',
+        'def anyio_backend(): return ("asyncio", {"use_uvloop": False})',
+        "def anyio_backend(request): return request.param",
+    ],
+)
+def test_a_backend_of_the_users_own(project: Project, backend: str) -> None:
+    """Beside a conftest with `anyio_backend` tests of ours run, once; others run on the user's."""
+    of = '(params=["asyncio"])' if "request" in backend else ""
+    project.write(
+        conftest=f"import pytest\n@pytest.fixture{of}\n{backend}\n",
+        test_both="""\
+import pytest
+
+@pytest.fixture
+async def made(client):
+    return (await client.post("/notes", json={"title": "a"})).status_code
+
+@pytest.mark.anyio
+async def test_marked(client, made):
+    assert made == 201
+
+async def test_unmarked(session, made):
+    assert made == 201
+
+@pytest.mark.anyio
+async def test_theirs(anyio_backend, request):
+    assert "asyncio" in anyio_backend
+    assert request.fixturenames.count("anyio_backend") == 1
+
+async def test_nothing_asked():
+    pass
+""",
+    )
+
+    run = project.test()
+
+    run.must_pass("test_marked", "test_unmarked", "test_nothing_asked")
+    assert set(run.outcomes.values()) == {"PASSED"}
+    assert len(run.outcomes) == 4
+
+
+def test_a_run_that_is_not_ours_is_left_alone(project: Project) -> None:
+    """No variable is set, no async test taken, where no test asks for a fixture of ours."""
+    (project.folder / "pyproject.toml").write_text("")
+    project.write(
+        conftest="""\
+import asyncio, inspect, pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        asyncio.run(pyfuncitem.obj())
+        return True
+""",
+        test_theirs="""\
+import asyncio, os, subprocess, sys
+
+def test_environment():
+    assert "ENVIRONMENT" not in os.environ
+    code = "import os, sys; sys.exit('ENVIRONMENT' in os.environ)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+async def test_runner():
+    assert asyncio.current_task().get_coro().__name__ == "test_runner"
+""",
+    )
+
+    project.test().must_pass("test_environment", "test_runner")
+    project.test("-n", "1").must_pass("test_environment", "test_runner")
+
+
+def test_a_variable_of_the_users_stays(project: Project) -> None:
+    """What the user sets, before the run or in a conftest, is neither changed nor taken back."""
+    project.write(
+        conftest="import os; os.environ['ENVIRONMENT'] = os.environ.get('WANTED', 'test')",
+        test_it="""\
+import os
+
+def test_stays():
+    assert os.environ["ENVIRONMENT"] == os.environ["WANTED"]
+""",
+    )
+
+    project.test(WANTED="development").must_pass("test_stays")
+    project.write(conftest="")
+    project.test(WANTED="mine", ENVIRONMENT="mine").must_pass("test_stays")
+
+
+def test_testclient_changes_nobody_elses_database(project: Project) -> None:
+    """FastAPI's own TestClient, in a run without a fixture of ours, migrates no other machine."""
+    (project.folder / "migrations" / "versions").mkdir(parents=True)
+    (project.folder / "migrations" / "versions" / "one.py").write_text(
+        "revision, down_revision = 'one', None\n"
+        "def upgrade(): open('migrated', 'w').close()\ndef downgrade(): pass\n"
+    )
+    project.write(
+        test_stock="""\
+import asyncio, os, sys, threading
+from pathlib import Path
+from neonkit.local import LocalServer
+
+server = asyncio.run(LocalServer.start(Path("anybodys"), is_durable=False))
+os.environ["NEON_DATABASE_URL"] = server.url.replace("127.0.0.1", "127.1")
+
+from fastapi.testclient import TestClient
+from notes import app
+
+def test_nothing_is_made():
+    with TestClient(app) as client:
+        for _ in range(5):
+            assert client.post("/notes", json={"title": "a"}).status_code == 500
+    assert not os.path.exists("migrated")
+"""
+    )
+
+    project.test().must_pass("test_nothing_is_made")
 
 
 def test_fixtures_of_the_user_win(project: Project) -> None:

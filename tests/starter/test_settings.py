@@ -1,5 +1,7 @@
 """The starter's own settings, which show how an app adds some."""
 
+from typing import Any
+
 import pytest
 
 from neonkit.errors import ConfigurationError
@@ -14,7 +16,8 @@ ADMIN = {
 
 
 def _made(**values: str) -> StarterSettings:
-    return StarterSettings(_env_file=None, **{"environment": "test", **values})
+    given: dict[str, Any] = {"_env_file": None, "environment": "test", **values}
+    return StarterSettings(**given)
 
 
 @pytest.mark.parametrize("prefix", ["/api/v2", "", "/a", "/a.b/c~d/e_f-g"])

@@ -103,7 +103,7 @@ async def measure(dsn: Dsn, posts: int, others: Sequence[str] = ()) -> Costs:
         others: further queries of the list of posts.
     """
     settings = StarterSettings(
-        _env_file=None,
+        _env_file=None,  # pyright: ignore[reportCallIssue]  # pydantic-settings' own
         environment="test",
         neon_database_url=dsn.for_libpq(),
         secret_key=token_hex(32),

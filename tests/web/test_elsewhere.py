@@ -14,6 +14,7 @@ from neonkit import Database, create_engine
 from neonkit.dsn import Dsn
 from neonkit.local import LocalServer
 from neonkit.settings import Settings
+from neonkit.web import add_boot_step
 
 # names this machine, which only resolving it would tell: by its text it is another one
 ELSEWHERE = "127.1"
@@ -81,7 +82,7 @@ async def test_nothing_is_made_there(
         async def step(_: Database) -> None:
             stepped.append(True)
 
-        neonkit.web.add_boot_step(app, step)
+        add_boot_step(app, step)
         async with app.router.lifespan_context(app):
             if is_changed:
                 while not app.state.neonkit.has_started:  # noqa: ASYNC110  # nobody tells

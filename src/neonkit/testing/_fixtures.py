@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from neonkit.db import Database, Driver
     from neonkit.local import WireProxy
+    from neonkit.settings import AppTarget
     from neonkit.testing._budget_fixture import TripBudget
     from neonkit.testing._databases import Databases, Loan
     from neonkit.testing._live_server import LiveServer
@@ -47,7 +48,7 @@ _TOO_LATE = (
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
+def _neonkit_backend() -> str:
     """The backend of async tests and fixtures: asyncio, in one event loop for the whole run."""
     return "asyncio"
 
@@ -220,6 +221,7 @@ def _neonkit_models(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 async def _neonkit_databases(
     anyio_backend: object,  # noqa: ARG001  # asking for it makes anyio run this, and its users
+    _neonkit_backend: str,  # what the plugin puts in the place of `anyio_backend` here
     pytestconfig: pytest.Config,
 ) -> AsyncIterator[Databases]:
     """The run's databases, on `NEONKIT_TEST_URL`, else on the project's embedded server.
@@ -242,22 +244,29 @@ async def _neonkit_databases(
         yield await stack.enter_async_context(Databases(dsn, is_durable=bool(given)))
 
 
-def _entry_point(config: pytest.Config) -> FastAPI | None:
-    """Import the app that the nearest `pyproject.toml` names, from the root folder upwards."""
-    from fastapi import FastAPI
-
+def entry_point_of(config: pytest.Config) -> AppTarget | None:
+    """Read which app the nearest `pyproject.toml` names, from the root folder upwards."""
     from neonkit.settings import AppTarget
 
     root = config.rootpath
     folders = (each for each in (root, *root.parents) if (each / "pyproject.toml").is_file())
+    return AppTarget.declared_in(next(folders, root))
+
+
+def _entry_point(config: pytest.Config) -> FastAPI | None:
+    """Import the app that the project names."""
+    from fastapi import FastAPI
+
     try:
-        target = AppTarget.declared_in(next(folders, root))
-        app = target and target.load()
-        if target is not None and not isinstance(app, FastAPI):
+        target = entry_point_of(config)
+        if target is None:
+            return None
+        app = target.load()
+        if not isinstance(app, FastAPI):
             raise target.refusal(f"it is {type(app).__name__}, not a FastAPI app")
     except ConfigurationError as error:
         pytest.fail(str(error), pytrace=False)
-    return app if isinstance(app, FastAPI) else None
+    return app
 
 
 def _fail_too_late(fixture: str, or_else: str = "") -> NoReturn:
