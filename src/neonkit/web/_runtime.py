@@ -113,7 +113,7 @@ class Runtime:
         if isinstance(place, Starlette):
             found: Runtime | None = getattr(place.state, "neonkit", None)
         else:
-            scope: ConnectionScope = getattr(place, "scope", place)
+            scope = place.scope if isinstance(place, HTTPConnection) else place
             found = getattr(scope["app"].state, "neonkit", None) or scope.get(_IN_SCOPE)
         if found is None:
             raise NotInstalledError
