@@ -6,6 +6,7 @@
     ├── UncommittedError            a session ended with work that nobody committed
     ├── CommitNotYoursError         a function of `run_transaction` committed by itself
     ├── ConditionFailedError        `Database.execute` did nothing: a condition did not hold
+    ├── SessionEndedError           a lent session was used after its block
     ├── ReadOnlySessionError        a session that only reads was asked to write
     ├── RelationNotLoadedError      a relation was touched that its query did not load
     └── ProblemError                a request that is answered with a problem document
@@ -96,6 +97,20 @@ class ConditionFailedError(NeonkitError):
             "condition an `error` to answer with another one"
         )
         self.name = name
+
+
+class SessionEndedError(NeonkitError):
+    """A lent session was used after its block, or after the answer of its request was made.
+
+    A stream, a background task or a task of your own takes a session of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this session has ended with its block, or with the handler of its request: what goes "
+            "on after that (a stream, a background task) takes `DatabaseDep`, and a session of its "
+            "own: `async with database.session() as session:`"
+        )
 
 
 class ReadOnlySessionError(NeonkitError):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeGuard
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session as SQLAlchemySession
 from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
@@ -28,6 +28,7 @@ from neonkit.errors import (
     CommitNotYoursError,
     ConfigurationError,
     ReadOnlySessionError,
+    SessionEndedError,
     UncommittedError,
 )
 
@@ -74,6 +75,21 @@ class Session(SQLModelSession):
         self.is_committing = False
         self.goes_alone = False
         self._commit_is_ours = False
+        self._has_ended = False
+
+    def get_bind(self, *args: Any, **options: Any) -> Engine | Connection:
+        """SQLAlchemy's own, as long as the session lasts.
+
+        Raises:
+            SessionEndedError: it was lent for a block that is over.
+        """
+        if self._has_ended:
+            raise SessionEndedError
+        return super().get_bind(*args, **options)
+
+    def end(self) -> None:
+        """Refuse further use: nobody would give its connection back."""
+        self._has_ended = True
 
     def commit(self) -> None:
         """Commit, unless whoever lent the session does it.
@@ -320,7 +336,9 @@ class LentSession:
             if error is None:
                 session.sync_session.refuse_uncommitted()
         finally:
-            if session.sync_session.is_quiet():
+            is_quiet = session.sync_session.is_quiet()
+            session.sync_session.end()
+            if is_quiet:
                 await session.close()  # it waits for nothing, so nothing can cancel it
             else:
                 await session.__aexit__(kind, error, traceback)
