@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from neonkit.dsn import Dsn
+from support.needed import need_openssl
 from support.poolers import need_pgbouncer
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def _has_ended(data: Path) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_runs_on_nothing_and_leaves_nothing(
-    launch: "Launch", tmp_path: Path, number: signal.Signals
+    launch: "Launch", run_neonkit: "Run", tmp_path: Path, number: signal.Signals
 ) -> None:
     """Without a URL there is an embedded database; the end is quiet, complete, and exit 0."""
     service = launch("dev", "notes:app", env={})
@@ -44,12 +45,35 @@ def test_it_runs_on_nothing_and_leaves_nothing(
     assert f"http://127.0.0.1:{service.port}/docs" in text
     assert ".neonkit/postgres" in text
     (worker,) = service.workers()
+    url = run_neonkit("url")
+    assert (url.code, url.error) == (0, "")
+    assert asyncio.run(_answer(url.output.strip())) == "postgres"
+    assert url.output.strip() not in service.text
     service.process.send_signal(number)
     assert service.end() == 0
     assert service.text == text
     assert not service.alive({worker})
     data = tmp_path / ".neonkit" / "postgres" / "data"
     service.wait_until(lambda: _has_ended(data))
+    ended = run_neonkit("url")
+    assert (ended.code, ended.output) == (1, "")
+    assert "start `neonkit dev` here" in ended.error
+
+
+async def _answer(url: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval("SELECT current_user")
+    finally:
+        await connection.close()
+
+
+def test_no_url_where_nothing_ever_ran(run_neonkit: "Run", tmp_path: Path) -> None:
+    """It makes and starts nothing."""
+    done = run_neonkit("url")
+    assert (done.code, done.output) == (1, "")
+    assert len(done.error.splitlines()) == 1
+    assert not (tmp_path / ".neonkit").exists()
 
 
 def test_killed_it_leaves_no_server_behind(launch: "Launch", tmp_path: Path) -> None:
@@ -142,6 +166,7 @@ def _poolers_of(service: "Service") -> set[int]:
 def test_like_neon(launch: "Launch", end: signal.Signals) -> None:
     """Both URLs are printed and work over TLS, one through a pooler; nothing of it is left."""
     need_pgbouncer()
+    need_openssl()
     service = launch("dev", "notes:app", "--like-neon", env={})
     service.wait_until(service.is_ready)
     direct, pooled = _printed(service, "Direct"), _printed(service, "Pooled")

@@ -115,7 +115,9 @@ def test_every_private_name_of_a_foreign_base_is_listed() -> None:
 def test_a_package_with_seams_has_an_upper_bound(package: str) -> None:
     """A release that nobody has looked into is not installed beside ours."""
     project = tomllib.loads((SOURCES.parent / "pyproject.toml").read_text())["project"]
-    bounds = [each for each in project["dependencies"] if re.match(rf"{package}\b(?!-)", each)]
+    extras = project["optional-dependencies"].values()
+    named = [*project["dependencies"], *(each for extra in extras for each in extra)]
+    bounds = [each for each in named if re.match(rf"{package}\b(?!-)", each)]
 
     assert len(bounds) == 1
     assert "<" in bounds[0]

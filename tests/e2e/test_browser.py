@@ -1,24 +1,20 @@
 """The API page in a real browser that reaches nothing but the app."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
+from support.needed import need
 from support.outside import serving
 
 
 def test_the_api_page_opens_without_a_network(tmp_path: Path) -> None:
     """Chromium, allowed to reach 127.0.0.1 alone, renders every operation, and reports no error."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.fail("not tested without a browser: apt-get install chromium")
+    need("chromium", "apt-get install chromium")
     with serving(tmp_path, "neonkit", "dev", "neonkit_starter.app:app") as served:
         served.wait_for("/health/ready", 200, 20)
         done = subprocess.run(
             [
-                chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
                 "--no-first-run", "--disable-background-networking", "--disable-component-update",
                 "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}",
                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",

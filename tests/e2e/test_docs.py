@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.needed import need, need_openssl
 from support.outside import serving
 from support.poolers import need_pgbouncer
 
@@ -57,6 +58,7 @@ def _calls(page: Path, part: int | None) -> Iterator[tuple[str, str]]:
 def _check_calls(page: Path, url: str, part: int | None = None) -> None:
     calls = list(_calls(page, part))
     assert calls
+    need("curl", "apt-get install curl")
     for command, shown in calls:
         done = subprocess.run(
             ["bash", "-c", command.replace("http://127.0.0.1:8000", url)],
@@ -123,6 +125,7 @@ def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
 def test_neon_is_played_as_shown(tmp_path: Path) -> None:
     """`dev --like-neon` prints what the how-to shows, and its tests pass on the tutorial's app."""
     need_pgbouncer()
+    need_openssl()
     page = ROOT / "docs" / "how-to" / "play-neon.md"
     command, printed, tests, *_ = _blocks(page)
     for block in (*_blocks(TUTORIAL), tests):

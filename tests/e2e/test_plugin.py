@@ -155,7 +155,6 @@ def test_a_run_that_is_not_ours_is_left_alone(project: Project) -> None:
         conftest="""\
 import asyncio, inspect, pytest
 
-@pytest.hookimpl(trylast=True)
 def pytest_pyfunc_call(pyfuncitem):
     if inspect.iscoroutinefunction(pyfuncitem.obj):
         asyncio.run(pyfuncitem.obj())

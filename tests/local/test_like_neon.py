@@ -15,6 +15,7 @@ from neonkit import create_engine
 from neonkit.db import FaultKind, fault_of
 from neonkit.dsn import Dsn
 from neonkit.local import Certificate, LocalServer, WireProxy
+from support.needed import need_openssl
 from support.poolers import need_pgbouncer
 
 LOST = (asyncpg.ConnectionDoesNotExistError, ConnectionError)
@@ -45,6 +46,7 @@ async def neon(server: LocalServer) -> AsyncIterator[WireProxy]:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """A certificate, made now."""
+    need_openssl()
     return Certificate.make(tmp_path_factory.mktemp("certificate"))
 
 

@@ -1,7 +1,6 @@
 """TLS at the wire: declined, ended with a certificate of its own, or passed through unread."""
 
 import asyncio
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 from neonkit.local import Certificate, LocalServer, Refusal, WireProxy
+from support.needed import need, need_openssl
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ async def server(
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """A certificate, made now."""
+    need_openssl()
     return Certificate.make(tmp_path_factory.mktemp("certificate"))
 
 
@@ -57,10 +58,7 @@ async def _use_both_drivers(dsn: Dsn) -> None:
 
 
 def _psql(dsn: Dsn, *arguments: str) -> str:
-    psql = shutil.which("psql")
-    if psql is None:
-        pytest.fail("not tested without psql: apt-get install postgresql")
-    command = [psql, "-XAt", dsn.for_libpq(), *arguments]
+    command = ["psql", "-XAt", dsn.for_libpq(), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -76,6 +74,7 @@ async def test_it_ends_at_the_wire(secure: WireProxy, certificate: Certificate) 
 
 async def test_psql_through_it(secure: WireProxy, certificate: Certificate) -> None:
     """With psql too it is encrypted, verified, and counted."""
+    need("psql", "apt-get install postgresql")
     dsn = _verified(secure.dsn, certificate)
     with secure.counting() as trips:
         said = await asyncio.to_thread(_psql, dsn, "-c", "\\conninfo", "-c", "SELECT 1")
@@ -130,6 +129,7 @@ async def test_it_is_declined(server: LocalServer) -> None:
 
 async def test_it_passes_through(secure: WireProxy, certificate: Certificate) -> None:
     """The server's own certificate reaches the client; inside nothing is read or counted."""
+    need("psql", "apt-get install postgresql")
     target = _verified(secure.dsn, certificate)
     async with WireProxy.start(target, tls="pass") as wire:
         assert wire.dsn.parameters == target.parameters

@@ -15,7 +15,8 @@ from urllib.request import urlopen
 
 import pytest
 
-BINARIES = Path("/usr/lib/postgresql/15/bin")
+from support.needed import BINARIES, need_debians_postgres, need_openssl
+
 PASSWORD = "0uts1de-hunter2"
 _IDENTITY: dict[str, Any] = (
     {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
@@ -104,8 +105,8 @@ class OutsidePostgres:
 @pytest.fixture
 def outside() -> Iterator[OutsidePostgres]:
     """A running one, with TLS, in a folder of its own."""
-    if not (BINARIES / "postgres").is_file():
-        pytest.fail("not tested without Debian's PostgreSQL: apt-get install postgresql")
+    need_debians_postgres()
+    need_openssl()
     folder = (
         Path("/var/tmp") / f"neonkit-outside-{os.getpid()}-{time.monotonic_ns()}"
     )  # its user must reach it

@@ -4,19 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import pytest
-
 from neonkit import Database
 from neonkit.dsn import Dsn
 from neonkit.local import LocalPooler, WireProxy, find_pgbouncer
+from support.needed import need
 
 BACKENDS = 3
 
 
 def need_pgbouncer() -> None:
-    """Fail the test where there is no PgBouncer to run it with, and say how to get one."""
-    if find_pgbouncer() is None:
-        pytest.fail('not tested without PgBouncer 1.21: PATH="$(.ci/pgbouncer):$PATH"')
+    """Leave the test out where there is no PgBouncer to run it with, and say how to get one."""
+    command = 'export PATH="$(.ci/pgbouncer):$PATH"'
+    need("PgBouncer 1.21 or newer", command, is_there=find_pgbouncer() is not None)
 
 
 @dataclass(frozen=True)

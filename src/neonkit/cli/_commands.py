@@ -153,6 +153,18 @@ def makemigrations(app: App = None, message: Text = None, *, json: Json = False)
     sys.exit(run(app, message, is_json=json))
 
 
+@commands.command(epilog="\b\nExamples:\n  neonkit url\n  psql $(neonkit url)")
+def url() -> None:
+    """Print the address of the embedded PostgreSQL that `neonkit dev` runs, password included.
+
+    It is there while `dev`, or an app in development, runs in this folder. Exit code 1 and a line
+    that says so where none runs.
+    """
+    from neonkit.cli._url import run
+
+    sys.exit(run())
+
+
 @commands.command(
     epilog="\b\nExamples:\n  neonkit doctor\n  neonkit doctor --json\n"
     "  neonkit doctor 'SSL connection has been closed unexpectedly'"

@@ -1,4 +1,4 @@
-"""Where the programs of PostgreSQL are on this machine."""
+"""The programs of PostgreSQL on this machine."""
 
 import re
 import shutil
@@ -39,7 +39,7 @@ class Binaries:
         return int(found[1]) if found else 0
 
     def has_library(self, name: str) -> bool:
-        """Whether a module that the server can load came with it."""
+        """Look for a module that the server can load."""
         return any((self.folder.parent / "lib").rglob(f"{name}.*"))
 
 

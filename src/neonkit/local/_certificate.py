@@ -54,7 +54,7 @@ class Certificate:
         return made
 
     def context(self) -> ssl.SSLContext:
-        """What a server needs to end TLS with it; 1.2 or newer, as Neon."""
+        """Make the context of a server that ends TLS with it; 1.2 or newer, as Neon."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.file, self.key)

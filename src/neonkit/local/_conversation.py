@@ -1,4 +1,4 @@
-"""What client and server say in one session: which round trip it is, and which SQL runs."""
+"""The conversation of client and server in one session: its round trips, and their SQL."""
 
 import re
 from collections import deque
@@ -82,12 +82,12 @@ class Conversation:
 
     @property
     def is_logged_in(self) -> bool:
-        """Whether the server has said for the first time that it is ready."""
+        """Logged in: the server has said for the first time that it is ready."""
         return self._is_logged_in
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is outstanding, or a transaction open."""
+        """In use: an answer is outstanding, or a transaction open."""
         return bool(self._requests) or self._is_copying or self._is_in_transaction
 
     def ask(self, message: Message) -> Moment | None:

@@ -1,4 +1,4 @@
-"""When a database has not been used for some time."""
+"""A timer that goes off when a database has not been used for some time."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,8 +8,8 @@ class IdleTimer:
     """Tells when nothing has been used for so many seconds, in the event loop that made it.
 
     Args:
-        is_busy: whether something is used right now.
-        tell: called then, and again after each such time.
+        is_busy: says that something is used right now.
+        tell: the callback, once per idle period.
     """
 
     def __init__(self, is_busy: Callable[[], bool], tell: Callable[[], None]) -> None:

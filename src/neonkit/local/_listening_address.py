@@ -1,4 +1,4 @@
-"""Where clients come in, and by whose rules."""
+"""An address of a wire: where clients come in, and by whose rules."""
 
 import ssl
 from dataclasses import dataclass

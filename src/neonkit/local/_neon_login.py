@@ -1,4 +1,4 @@
-"""How Neon's proxy treats a login; its public source is where this comes from."""
+"""A login through Neon's proxy, after the proxy's public source."""
 
 import re
 import struct
@@ -13,7 +13,7 @@ _HEADER = 8  # length and protocol version
 
 
 def startup_as_neon(packet: bytes) -> bytes:
-    """What of a client's start-up packet the server gets: Neon's proxy drops the rest in silence.
+    """Reduce a client's start-up packet as Neon's proxy does, which drops parameters in silence.
 
     Kept are user, database, application_name, replication, and `options` without the words that
     are for Neon itself. `client_encoding` is UTF8. The word `neon_proxy_params_compat:true` in

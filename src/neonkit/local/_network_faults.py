@@ -1,4 +1,4 @@
-"""What a wire does to those who use it: delay, slices, standstill, cuts, refusals, sleep."""
+"""The faults of a wire: delay, slices, standstill, cuts, refusals, sleep."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ When = Literal["before", "after", "during"]
 
 
 class Refusal(StrEnum):
-    """What Neon's proxy says when it does not let a client in; its wording."""
+    """The words of Neon's proxy when it does not let a client in."""
 
     UNREACHABLE = "Couldn't connect to compute node"
     CONTROL_PLANE = "Control plane request failed"
@@ -106,7 +106,7 @@ class NetworkFaults:
         return self.refusal
 
     def take_cut(self, moment: Moment | None) -> When | None:
-        """Whether the session that came to this moment is to be torn; told once."""
+        """Claim the cut at this moment for a session; only the first that comes there gets it."""
         if moment is None or self.cut is None or self.cut.moment != moment:
             return None
         when, self.cut = self.cut.when, None
@@ -119,13 +119,13 @@ class Line:
     It holds sixteen chunks; who puts in more waits.
     """
 
-    def __init__(self, weather: NetworkFaults) -> None:
-        self._weather = weather
+    def __init__(self, faults: NetworkFaults) -> None:
+        self._faults = faults
         self._chunks: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(maxsize=16)
 
     async def put(self, data: bytes | None) -> None:
         """Put bytes in; `None` is the end."""
-        due = asyncio.get_running_loop().time() + self._weather.delay / 2
+        due = asyncio.get_running_loop().time() + self._faults.delay / 2
         await self._chunks.put((due, data))
 
     async def get(self) -> bytes | None:
@@ -134,12 +134,12 @@ class Line:
         wait = due - asyncio.get_running_loop().time()
         if wait > 0:
             await asyncio.sleep(wait)
-        await self._weather.calm.wait()
+        await self._faults.calm.wait()
         return data
 
     async def send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         """Write bytes, sliced where that is wanted, no faster than they are read."""
-        step = self._weather.slice_bytes or max(len(data), 1)
+        step = self._faults.slice_bytes or max(len(data), 1)
         for start in range(0, len(data), step):
             writer.write(data[start : start + step])
             await writer.drain()

@@ -29,8 +29,8 @@ _ENDINGS = (OSError, EOFError, FramingError)  # as connections end: nothing of o
 _TURNS = 2  # of the event loop, from a readable socket to what it says being noted
 
 
-class LoginPolicy(Protocol):
-    """Who keeps the wire's count."""
+class TrafficObserver(Protocol):
+    """The wire that a session belongs to, which counts."""
 
     def note_trip(self, trip: Trip) -> None:
         """Count a round trip."""
@@ -46,19 +46,19 @@ class _OverError(Exception):
     """One side is done, and so is the session."""
 
 
-class Session:
-    """Passes one connection on, notes what is said, and does to it what the weather says.
+class ProxiedSession:
+    """Passes one connection on, notes what is said, and does to it what the faults say.
 
     Args:
         number: from 1, in the order of arrival.
         client: the accepted connection.
-        door: where it came in.
+        entrance: the port where it came in.
     """
 
-    def __init__(self, number: int, client: Streams, door: ListeningAddress) -> None:
+    def __init__(self, number: int, client: Streams, entrance: ListeningAddress) -> None:
         self._number = number
         self._client, self._to_client = client
-        self._door = door
+        self._entrance = entrance
         self._server: asyncio.StreamReader | None = None
         self._to_server: asyncio.StreamWriter | None = None
         self._cut: When | None = None
@@ -69,14 +69,16 @@ class Session:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a statement runs or a transaction is open."""
-        return self._server is not None and self._talk.is_busy
+        """In use: a statement runs or a transaction is open."""
+        return self._server is not None and self._conversation.is_busy
 
-    async def run(self, weather: NetworkFaults, clerk: LoginPolicy) -> None:
+    async def run(self, faults: NetworkFaults, observer: TrafficObserver) -> None:
         """Serve the connection until one side ends it."""
-        self._weather = weather
-        self._clerk = clerk
-        self._talk = Conversation(self._number, clerk.note_trip, clerk.note_connecting)
+        self._faults = faults
+        self._observer = observer
+        self._conversation = Conversation(
+            self._number, observer.note_trip, observer.note_connecting
+        )
         try:
             packet = await self._greet()
             if packet is not None:
@@ -88,7 +90,7 @@ class Session:
 
     def end(self, parting: bytes) -> None:
         """Say these words, unless they would tear a message or a pooler has no time for them."""
-        is_told = self._server is not None and not self._door.is_pooled
+        is_told = self._server is not None and not self._entrance.is_pooled
         if is_told and self._is_between_messages:
             self._to_client.write(parting)
 
@@ -103,7 +105,7 @@ class Session:
                 await self._pass_cancel(packet)
                 return None
             await self._take_trip()
-            if code == SSL_REQUEST and self._door.tls == "pass":
+            if code == SSL_REQUEST and self._entrance.tls == "pass":
                 if await self._pass_tls(packet):
                     return None
             elif code == SSL_REQUEST:
@@ -114,12 +116,12 @@ class Session:
                 return packet
 
     async def _take_trip(self) -> None:
-        self._clerk.note_connecting()
-        await asyncio.sleep(self._weather.delay)
-        await self._weather.calm.wait()
+        self._observer.note_connecting()
+        await asyncio.sleep(self._faults.delay)
+        await self._faults.calm.wait()
 
     async def _answer_ssl_request(self) -> None:
-        tls = self._door.tls
+        tls = self._entrance.tls
         if not isinstance(tls, ssl.SSLContext):
             self._to_client.write(b"N")
             return
@@ -130,9 +132,9 @@ class Session:
 
     async def _pass_tls(self, packet: bytes) -> bool:
         """Let the server answer; if it has TLS, pass everything on unread until the end."""
-        if await self._weather.admit() is not None:
+        if await self._faults.admit() is not None:
             raise EOFError  # words would be refused here, where only one byte is expected
-        target = self._door.target
+        target = self._entrance.target
         server, to_server = await asyncio.open_connection(target.host, target.port)
         to_server.write(packet)
         answer = await server.readexactly(1)
@@ -142,9 +144,9 @@ class Session:
             return False
         self._to_server = to_server
         await self._relay(
-            _hear(self._client, upward := Line(self._weather), self._clerk.note_use),
+            _hear(self._client, upward := Line(self._faults), self._observer.note_use),
             _tell(upward, to_server),
-            _hear(server, downward := Line(self._weather), self._clerk.note_use),
+            _hear(server, downward := Line(self._faults), self._observer.note_use),
             _tell(downward, self._to_client),
         )
         return True
@@ -157,7 +159,7 @@ class Session:
         await server.read()  # the server closes when it has done it
 
     async def _connect(self) -> Streams:
-        target = self._door.target
+        target = self._entrance.target
         context = target.for_asyncpg()["ssl"]
         if not isinstance(context, ssl.SSLContext):
             return await asyncio.open_connection(target.host, target.port)
@@ -167,7 +169,7 @@ class Session:
         return streams
 
     async def _login(self, packet: bytes) -> None:
-        refusal = self._refusal_of_neon() or await self._weather.admit()
+        refusal = self._refusal_of_neon() or await self._faults.admit()
         if refusal is None:
             try:
                 self._server, self._to_server = await self._connect()
@@ -176,20 +178,20 @@ class Session:
         if refusal is not None or self._server is None or self._to_server is None:
             self._to_client.write(error_message("ERROR", "XX000", refusal or ""))
             return
-        upward, downward = Line(self._weather), Line(self._weather)
+        upward, downward = Line(self._faults), Line(self._faults)
         self._packet = packet
-        self._to_server.write(startup_as_neon(packet) if self._door.is_neon else packet)
+        self._to_server.write(startup_as_neon(packet) if self._entrance.is_neon else packet)
         await self._relay(
             self._hear_client(upward),
             _tell(upward, self._to_server),
-            _hear(self._server, downward, self._clerk.note_use),
+            _hear(self._server, downward, self._observer.note_use),
             self._tell_client(downward),
         )
 
     def _refusal_of_neon(self) -> str | None:
-        has_tls = isinstance(self._door.tls, ssl.SSLContext)
+        has_tls = isinstance(self._entrance.tls, ssl.SSLContext)
         is_encrypted = self._to_client.get_extra_info("ssl_object") is not None
-        is_refused = self._door.is_neon and has_tls and not is_encrypted
+        is_refused = self._entrance.is_neon and has_tls and not is_encrypted
         return Refusal.INSECURE if is_refused else None
 
     async def _relay(self, *ways: Coroutine[object, object, None]) -> None:
@@ -219,11 +221,11 @@ class Session:
     def _is_torn_before(self, piece: Piece) -> bool:
         if piece.message is None:
             return False
-        moment = self._talk.ask(piece.message)
-        when = self._weather.take_cut(moment)
+        moment = self._conversation.ask(piece.message)
+        when = self._faults.take_cut(moment)
         if when in {"after", "during"}:
             self._cut = when
-            self._talk.mark()
+            self._conversation.mark()
         return when == "before"
 
     async def _tell_client(self, line: Line) -> None:
@@ -243,12 +245,12 @@ class Session:
         raise _OverError
 
     def _passed(self, piece: Piece) -> bytes:
-        """What of it the client gets."""
+        """Choose the bytes of it that the client gets."""
         self._is_between_messages = piece.is_end
-        is_login = self._door.is_neon and not self._talk.is_logged_in
+        is_login = self._entrance.is_neon and not self._conversation.is_logged_in
         if is_login and piece.message is not None and piece.message.kind == b"E":
             return login_error_as_neon(piece.message.body, self._packet)
-        is_done = piece.message is not None and self._talk.answer(piece.message)
+        is_done = piece.message is not None and self._conversation.answer(piece.message)
         if self._cut is None:
             return without_channel_binding(piece.raw)
         if is_done:

@@ -80,6 +80,24 @@ class LocalServer:
                 os.close(users)
                 raise
 
+    @staticmethod
+    def running_url(folder: Path) -> str | None:
+        """Look up the address of the server of `folder`, without starting or using it.
+
+        Returns:
+            The address of the database `postgres`, password included; `None` where it does not
+            run.
+        """
+        if not (folder / "starting").is_file():
+            return None
+        with _locked(folder / "starting"):  # a look that another start takes for a server is none
+            if not _is_running(folder):
+                return None
+            try:
+                return _url(_port_of(folder), _password(folder), "postgres")
+            except (FileNotFoundError, IndexError):  # it is just stopping
+                return None
+
     @property
     def url(self) -> str:
         """The address of the database `postgres`, password included."""
@@ -87,11 +105,7 @@ class LocalServer:
 
     def url_of(self, database: str) -> str:
         """The address of a database on this server, password included."""
-        password = quote(self.password, safe="")
-        return (
-            f"postgresql://{_USER}:{password}@127.0.0.1:{self.port}/"
-            f"{quote(database, safe='')}?sslmode=disable"
-        )
+        return _url(self.port, self.password, database)
 
     async def stop(self) -> None:
         """Stop using the server; it ends with its last user."""
@@ -107,6 +121,11 @@ class LocalServer:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+
+def _url(port: int, password: str, database: str) -> str:
+    login = f"{_USER}:{quote(password, safe='')}"
+    return f"postgresql://{login}@127.0.0.1:{port}/{quote(database, safe='')}?sslmode=disable"
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """The process that keeps one PostgreSQL server, for as long as somebody uses it.
 
 It runs alone (`python -I -S _supervisor.py JSON`), in a session of its own, so that killing the
-process group of the one who started it does not reach it. Three locks in the server's folder
-tell everything, and the kernel gives them back when a process dies in whatever way:
+process group of the one who started it does not reach it. Three files in the server's folder are
+locked, and the kernel gives the locks back when a process dies in whatever way:
 
+* `starting`: held by who starts the server or joins its users, one at a time. The supervisor never
+  takes it: it goes back when `ready` is printed, or the start has failed.
 * `users`: shared by every process that uses the server. The supervisor waits for it alone; when it
   gets it nobody is left, and it stops the server.
 * `server`: held by the supervisor. Who cannot take it knows that a server runs.

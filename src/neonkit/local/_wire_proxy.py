@@ -16,7 +16,7 @@ from neonkit.local._listening_address import ListeningAddress, Tls
 from neonkit.local._network_faults import Cut, NetworkFaults, Refusal, When
 from neonkit.local._pooler import LocalPooler, find_pgbouncer
 from neonkit.local._protocol_messages import error_message
-from neonkit.local._proxied_session import Session
+from neonkit.local._proxied_session import ProxiedSession
 from neonkit.local._round_trips import Trip, Trips
 from neonkit.local._tls_request import Streams
 
@@ -49,11 +49,11 @@ class WireProxy:
         connecting: round trips so far to open connections.
     """
 
-    def __init__(self, doors: tuple[ListeningAddress, ...]) -> None:
-        self._doors = doors
-        self.has_pooler = doors[0].target != doors[-1].target
+    def __init__(self, entrances: tuple[ListeningAddress, ...]) -> None:
+        self._entrances = entrances
+        self.has_pooler = entrances[0].target != entrances[-1].target
         self._readers: list[Trips] = []
-        self._sessions: dict[asyncio.Task[None], Session] = {}
+        self._sessions: dict[asyncio.Task[None], ProxiedSession] = {}
         self._arrivals = 0
         self._wake_seconds: float | None = None
         self.trips = 0
@@ -102,8 +102,8 @@ class WireProxy:
 
     @classmethod
     @asynccontextmanager
-    async def _open(cls, *doors: ListeningAddress) -> AsyncIterator[Self]:
-        wire = cls(doors)
+    async def _open(cls, *entrances: ListeningAddress) -> AsyncIterator[Self]:
+        wire = cls(entrances)
         started: Future[Callable[[], object]] = Future()
         thread = Thread(target=wire._live, args=(started,), name="neonkit-wire", daemon=True)
         thread.start()
@@ -130,20 +130,20 @@ class WireProxy:
 
         Opening a connection is delayed by as many round trips as it takes.
         """
-        return self._weather.delay
+        return self._faults.delay
 
     @delay.setter
     def delay(self, seconds: float) -> None:
-        self._weather.delay = seconds
+        self._faults.delay = seconds
 
     @property
     def slice_bytes(self) -> int | None:
         """How many bytes are written at once, in both directions; `None`, at first: all."""
-        return self._weather.slice_bytes
+        return self._faults.slice_bytes
 
     @slice_bytes.setter
     def slice_bytes(self, size: int | None) -> None:
-        self._weather.slice_bytes = size
+        self._faults.slice_bytes = size
 
     @contextmanager
     def counting(self) -> Iterator[Trips]:
@@ -166,15 +166,15 @@ class WireProxy:
                 hears nothing of it. `during`: it is done, and the client gets half of the word.
         """
         cut = Cut(moment, when)
-        self._call(lambda: setattr(self._weather, "cut", cut))
+        self._call(lambda: setattr(self._faults, "cut", cut))
 
     def freeze(self) -> None:
         """Hold everything, without a word and without closing: what a lost network looks like."""
-        self._call(self._weather.calm.clear)
+        self._call(self._faults.calm.clear)
 
     def thaw(self) -> None:
         """Let go on what was held, new connections too."""
-        self._call(self._weather.calm.set)
+        self._call(self._faults.calm.set)
 
     def refuse(self, text: str = Refusal.UNREACHABLE, *, times: int | None = None) -> None:
         """Let no new connection in, and tell it so as Neon does: an ERROR with SQLSTATE XX000.
@@ -185,13 +185,13 @@ class WireProxy:
         """
 
         def refuse() -> None:
-            self._weather.refusal, self._weather.refusals_left = text, times
+            self._faults.refusal, self._faults.refusals_left = text, times
 
         self._call(refuse)
 
     def admit(self) -> None:
         """Let new connections in again."""
-        self._call(lambda: setattr(self._weather, "refusal", None))
+        self._call(lambda: setattr(self._faults, "refusal", None))
 
     def suspend_when_idle(self, after: float | None, *, wake_seconds: float | None = 0.3) -> None:
         """Let the database fall asleep by itself, as `suspend` does, whenever nobody uses it.
@@ -220,16 +220,16 @@ class WireProxy:
         self._call(lambda: self._suspend(wake_seconds))
 
     def _suspend(self, wake_seconds: float | None) -> None:
-        self._weather.sleep(wake_seconds)
+        self._faults.sleep(wake_seconds)
         self._end_sessions(_SHUTDOWN)
 
-    def _nod_off(self) -> None:
-        if self._weather.awake.is_set():
+    def _suspend_if_awake(self) -> None:
+        if self._faults.awake.is_set():
             self._suspend(self._wake_seconds)
 
     def wake(self, *, after: float = 0.0) -> None:
         """Wake a suspended database some seconds from now; who connects before that waits."""
-        self._call(lambda: self._weather.wake(after))
+        self._call(lambda: self._faults.wake(after))
 
     def cut(self) -> None:
         """Close every connection without a word, as Neon's pooler does when it suspends."""
@@ -262,19 +262,20 @@ class WireProxy:
 
     async def _serve(self, started: "Future[Callable[[], object]]") -> None:
         self._loop, may_stop = asyncio.get_running_loop(), asyncio.Event()
-        self._weather = NetworkFaults()
+        self._faults = NetworkFaults()
         self._idleness = IdleTimer(
-            lambda: any(session.is_busy for session in self._sessions.values()), self._nod_off
+            lambda: any(session.is_busy for session in self._sessions.values()),
+            self._suspend_if_awake,
         )
         servers = [
             await asyncio.start_server(
-                partial(self._accept, door), "127.0.0.1", 0, backlog=_BACKLOG
+                partial(self._accept, entrance), "127.0.0.1", 0, backlog=_BACKLOG
             )
-            for door in self._doors
+            for entrance in self._entrances
         ]
         addresses = [
-            door.address(server.sockets[0].getsockname()[1])
-            for door, server in zip(self._doors, servers, strict=True)
+            entrance.address(server.sockets[0].getsockname()[1])
+            for entrance, server in zip(self._entrances, servers, strict=True)
         ]
         self.dsn, self.pooled_dsn = addresses[0], addresses[-1]
         started.set_result(lambda: self._loop.call_soon_threadsafe(may_stop.set))
@@ -285,12 +286,12 @@ class WireProxy:
         await asyncio.gather(*self._sessions, return_exceptions=True)
 
     def _accept(
-        self, door: ListeningAddress, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, entrance: ListeningAddress, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._arrivals += 1
         client: Streams = reader, writer
-        session = Session(self._arrivals, client, door)
-        task = self._loop.create_task(session.run(self._weather, self))
+        session = ProxiedSession(self._arrivals, client, entrance)
+        task = self._loop.create_task(session.run(self._faults, self))
         self._sessions[task] = session
         task.add_done_callback(self._sessions.pop)
 

@@ -31,6 +31,17 @@ async def database_at(given: Dsn | None) -> AsyncIterator[Dsn]:
         yield Dsn.parse(server.url)
 
 
+def embedded_url() -> str | None:
+    """Look up the address of the embedded server of this folder, password included.
+
+    Returns:
+        `None` where it does not run; nothing is started or made.
+    """
+    from neonkit.local import LocalServer
+
+    return LocalServer.running_url(_DATA)
+
+
 def describe_database(given: Dsn | None) -> str:
     """Say for people where `database_at` leads, without the password."""
     return f"embedded PostgreSQL; its data is in {_DATA}" if given is None else given.masked

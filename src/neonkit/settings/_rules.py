@@ -1,4 +1,4 @@
-"""What one variable asks of another: what is refused at start, and what is only said."""
+"""Rules between variables: those that refuse the start, and those whose breach is only said."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

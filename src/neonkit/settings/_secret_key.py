@@ -44,13 +44,13 @@ def weakness_of(key: str) -> str | None:
 
 
 def _is_counted(key: str) -> bool:
-    """Whether most characters are next to their neighbour in order, as in abcdef or 987654."""
+    """Find most characters next to their neighbour in order, as in abcdef or 987654."""
     steps = [abs(ord(a) - ord(b)) for a, b in pairwise(key)]
     return sum(step <= 1 for step in steps) * 4 > len(steps) * 3
 
 
 def _is_placeholder(key: str) -> bool:
-    """Whether too little is left without the words of placeholders and what joins them."""
+    """Find too little left without the words of placeholders and what joins them."""
     words = re.sub(r"[^a-z0-9]", "", key.casefold())
     if _UNMISTAKABLE.search(words):
         return len(_UNMISTAKABLE.sub("", words)) < _FEWEST_BYTES

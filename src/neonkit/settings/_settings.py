@@ -97,7 +97,7 @@ class Settings(LaunchSettings):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is unwise, mended or misspelt, a line each: what, a colon, and what to do."""
+        """The unwise, mended and misspelt settings, a line each: what, a colon, and what to do."""
         return self._warnings
 
     @property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from neonkit._seams.pytest import fixture_info_of, fixtures_found, give_fixture
 from neonkit.testing import _budget_acceptance, _fixtures
 
 if TYPE_CHECKING:
@@ -85,9 +86,19 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let tests of ours run on asyncio, in one loop, whatever `anyio_backend` the project has."""
-    if _OURS in metafunc.fixturenames:
-        _take_backend(metafunc.definition)
+    """Let tests of ours run on asyncio, in one loop, whatever `anyio_backend` the project has.
+
+    In a project that says where its app is, so do tests that ask for anyio's own, unless a marker
+    wants them as anyio has them.
+    """
+    test = metafunc.definition
+    if _OURS in metafunc.fixturenames or (
+        "anyio_backend" in metafunc.fixturenames
+        and test.get_closest_marker("anyio") is None
+        and _has_stock_backend(test)
+        and _is_free_project(metafunc.config)
+    ):
+        _take_backend(test)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -118,14 +129,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     installed, it keeps those tests; so does whoever a marker names.
     """
     tests = [item for item in session.items if isinstance(item, pytest.Function)]
-    config = session.config
     has_ours = any(_OURS in item.fixturenames for item in tests)
     if not has_ours:
-        _forget_environment(config)
-    if config.option.anyio_mode is not None or config.pluginmanager.has_plugin("asyncio"):
-        return
+        _forget_environment(session.config)
     homeless = [item for item in tests if _has_no_runner(item)]
-    if homeless and (has_ours or _fixtures.entry_point_of(config) is not None):
+    if homeless and _is_free_project(session.config, has_ours=has_ours):
         for item in homeless:
             item.fixturenames.insert(0, "anyio_backend")
             _take_backend(item)
@@ -139,10 +147,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(_TWO_LOOPS, pytrace=False)
 
 
-def _take_backend(item: pytest.Item) -> None:
+def _take_backend(item: pytest.Function) -> None:
     """Have this one test ask our fixture where it asks for `anyio_backend`."""
-    found = item.session._fixturemanager.getfixturedefs(_BACKEND, item)  # noqa: SLF001  # no other way
-    item._fixtureinfo.name2fixturedefs["anyio_backend"] = found  # type: ignore[attr-defined]  # noqa: SLF001  # the same
+    give_fixture(item, "anyio_backend", fixtures_found(item, _BACKEND))
+
+
+def _is_free_project(config: pytest.Config, *, has_ours: bool = False) -> bool:
+    """Tell a project of ours in which nobody else has been given the async tests."""
+    if config.option.anyio_mode is not None or config.pluginmanager.has_plugin("asyncio"):
+        return False
+    return has_ours or _fixtures.entry_point_of(config) is not None
+
+
+def _has_stock_backend(item: pytest.Item) -> bool:
+    found = fixtures_found(item, "anyio_backend")
+    return bool(found) and found[-1].func.__module__ == "anyio.pytest_plugin"
 
 
 def _has_no_runner(item: pytest.Function) -> bool:
@@ -169,7 +188,7 @@ def _without_asyncio(item: pytest.Function) -> pytest.Function:
         name=item.name,
         callspec=getattr(item, "callspec", None),
         callobj=item.obj,
-        fixtureinfo=item._fixtureinfo,  # noqa: SLF001  # as pytest-asyncio copies it
+        fixtureinfo=fixture_info_of(item),  # as pytest-asyncio copies it
         originalname=item.originalname,
     )
     plain.own_markers = [mark for mark in item.own_markers if mark.name != "asyncio"]
