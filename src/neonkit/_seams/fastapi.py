@@ -30,7 +30,7 @@ def routes_of(app: FastAPI) -> Iterator[RouteContext]:
 
 
 def dependant_of(context: RouteContext) -> Dependant | None:
-    """What a route depends on; `None` of one that FastAPI does not solve, such as a mount."""
+    """The dependencies of a route; `None` of one that FastAPI does not solve, such as a mount."""
     dependant: Dependant | None = getattr(context, "dependant", None)
     return dependant
 
@@ -44,7 +44,7 @@ def path_template_of(scope: MutableMapping[str, Any]) -> str | None:
 
 
 def function_stack_of(scope: MutableMapping[str, Any]) -> AsyncExitStack | None:
-    """What FastAPI ends after the handler and before the answer; `None` outside of a route."""
+    """The stack that FastAPI ends after the handler and before the answer; `None` elsewhere."""
     stack: AsyncExitStack | None = scope.get(_FUNCTION_STACK)
     return stack
 

@@ -1,4 +1,4 @@
-"""The inside of psycopg: its pipeline, its generators, and what an error carries."""
+"""Private names of psycopg's that the connections in `db` are built on."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -62,7 +62,7 @@ ROWS_BY_NAME: Final = {"_result_disable_adapt_to_context": True}
 
 
 def is_tested_sqlalchemy() -> bool:
-    """Whether the installed SQLAlchemy is of a release on which its inside was looked at.
+    """True if the installed SQLAlchemy is of a release on which its inside was looked at.
 
     Where it is not, nothing may rest on a guess that could serve somebody else's values or commit
     half of a unit of work.
@@ -71,7 +71,7 @@ def is_tested_sqlalchemy() -> bool:
 
 
 class Structure(NamedTuple):
-    """What is left of statements and expressions without their values.
+    """The structure of statements and expressions, without their values.
 
     Attributes:
         key: the same for all that differ in their values alone.
@@ -106,23 +106,23 @@ def remember_on(element: ClauseElement, name: str, value: object) -> None:
 
 
 def is_anonymous(name: str) -> bool:
-    """Whether SQLAlchemy made this name up, so that it is another one in each statement."""
+    """True if SQLAlchemy made this name up, so that it is another one in each statement."""
     return isinstance(name, _anonymous_label)
 
 
 def is_limited(statement: AnySelect) -> bool:
-    """Whether a statement has a LIMIT, OFFSET or FETCH of its own."""
+    """True if a statement has a LIMIT, OFFSET or FETCH of its own."""
     clauses = statement._limit_clause, statement._offset_clause, statement._fetch_clause
     return any(clause is not None for clause in clauses)
 
 
 def is_ordered(statement: Select[*tuple[Any, ...]]) -> bool:
-    """Whether a statement has an ORDER BY of its own."""
+    """True if a statement has an ORDER BY of its own."""
     return bool(statement._order_by_clauses)
 
 
 def has_distinct(statement: Select[*tuple[Any, ...]]) -> bool:
-    """Whether a statement has DISTINCT, with or without ON."""
+    """True if a statement has DISTINCT, with or without ON."""
     return bool(statement._distinct)
 
 
@@ -138,7 +138,7 @@ def groups_of(statement: Select[*tuple[Any, ...]]) -> tuple[ColumnElement[Any], 
 
 
 def has_having(statement: Select[*tuple[Any, ...]]) -> bool:
-    """Whether a statement has HAVING."""
+    """True if a statement has HAVING."""
     return bool(statement._having_criteria)
 
 
@@ -160,7 +160,7 @@ def name_made_from(parameter: BindParameter[Any]) -> str:
 
 
 def has_way_back(relation: RelationshipProperty[Any]) -> bool:
-    """Whether the other side of a relation has one that leads back."""
+    """True if the other side of a relation has one that leads back."""
     return bool(relation._reverse_property)
 
 
@@ -202,12 +202,12 @@ def listeners_of(target: object, name: str) -> Collection[Callable[..., Any]]:
 
 
 def has_listeners(connection: Connection) -> bool:
-    """Whether anybody listens to this one connection, beside who listens to its engine."""
+    """True if anybody listens to this one connection, beside who listens to its engine."""
     return connection._has_events
 
 
 def is_orphan(mapper: Mapper[Any], state: InstanceState[Any]) -> bool:
-    """Whether a flush would delete an object, or leave it out, because it lost its parent."""
+    """True if a flush would delete an object, or leave it out, because it lost its parent."""
     return mapper._is_orphan(state)
 
 

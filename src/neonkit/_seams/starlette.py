@@ -11,7 +11,7 @@ __all__ = ["SEAMS", "lifespan_of", "set_lifespan"]
 
 
 def lifespan_of(router: Router) -> Lifespan[Any]:
-    """What runs around the life of an app: its own, or one that does nothing."""
+    """The code that runs around the life of an app: its own, or one that does nothing."""
     return router.lifespan_context
 
 

@@ -30,7 +30,7 @@ async def hash_password(password: str) -> str:
 
 
 async def verify_password(password: str, hashed: str | None) -> bool:
-    """Whether `password` is the one that `hashed` was made from.
+    """True if `password` is the one that `hashed` was made from.
 
     Args:
         password: what was typed.

@@ -39,7 +39,7 @@ class TokenPolicy:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """What a valid token says.
+    """A valid token, read.
 
     Attributes:
         subject: whose it is.
@@ -49,7 +49,7 @@ class AccessToken:
 
     subject: str
     principal: Principal | None = None
-    expires_at: float = float("inf")
+    expires_at: float = field(default=float("inf"), compare=False)
 
 
 def issue_access_token(

@@ -89,7 +89,7 @@ def _file_limit() -> int:
 
 
 class _Connections:
-    """What the connections of a process share: who is idle, and who does not read."""
+    """The connections of a process, together: who is idle, and who does not read."""
 
     def __init__(self, policy: ConnectionPolicy) -> None:
         self.policy = policy
@@ -160,7 +160,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     @property
     def _is_busy(self) -> bool:
-        """Whether a request is being answered, or waits for its turn."""
+        """True if a request is being answered, or waits for its turn."""
         running = self._running
         return (running is not None and not running.response_complete) or bool(self.pipeline)
 
@@ -289,7 +289,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.drop()
 
     def _should_upgrade(self) -> bool:
-        """Whether it asks for a WebSocket (RFC 6455, section 4.1); else it is a plain request."""
+        """True if it asks for a WebSocket (RFC 6455, section 4.1); else it is a plain request."""
         names = {name for name, _ in self.headers}
         method = self.parser.get_method()  # pyright: ignore[reportOptionalMemberAccess]  # none only after the end
         return (

@@ -183,7 +183,7 @@ class Database:
 
     @property
     def health(self) -> ObservedHealth:
-        """What traffic shows of the database's health."""
+        """The database's health, as traffic shows it."""
         return _connector_of(self.engine).health
 
     @property

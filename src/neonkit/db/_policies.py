@@ -1,4 +1,4 @@
-"""What the database room can be told: frozen values, comparable, safe to print."""
+"""Policies of the database room: frozen values, comparable, safe to print."""
 
 from dataclasses import dataclass
 

@@ -33,7 +33,7 @@ _REVISIONS = (
 
 
 async def has_schema(connection: AsyncConnection) -> bool:
-    """Whether the schema has every revision of this release."""
+    """True if the schema has every revision of this release."""
     if not (await connection.execute(_HAS_REVISION)).scalar_one():
         return False
     number: int = (await connection.execute(_REVISION)).scalar_one()

@@ -75,17 +75,17 @@ class Dsn:
 
     @property
     def is_neon(self) -> bool:
-        """Whether the host is one of Neon's."""
+        """True if the host is one of Neon's."""
         return _neon.is_neon(self.host)
 
     @property
     def is_pooled(self) -> bool:
-        """Whether the host is a Neon pooler."""
+        """True if the host is a Neon pooler."""
         return _neon.is_pooled(self.host)
 
     @property
     def is_local(self) -> bool:
-        """Whether the host is this machine."""
+        """True if the host is this machine."""
         try:
             return ip_address(self.host).is_loopback
         except ValueError:
@@ -93,7 +93,7 @@ class Dsn:
 
     @property
     def sslmode(self) -> str:
-        """What the URL says, else `require` for Neon and libpq's own `prefer` elsewhere."""
+        """The URL's own, else `require` for Neon and libpq's own `prefer` elsewhere."""
         return mode_of(self.parameters, is_neon=self.is_neon)
 
     def direct(self) -> Self:
@@ -179,7 +179,7 @@ class Dsn:
 
     @property
     def asyncpg_notes(self) -> tuple[str, ...]:
-        """What of this URL asyncpg leaves out; nothing that a connection's safety rests on."""
+        """Parts of this URL that asyncpg leaves out; nothing that a connection's safety needs."""
         return tuple(
             f"{name} is left out, because asyncpg sets no {what}: DATABASE_DRIVER=psycopg does"
             for name, what in _ASYNCPG_LEAVES_OUT.items()
@@ -188,7 +188,7 @@ class Dsn:
 
     @property
     def requires_binding(self) -> bool:
-        """Whether a login must be bound to its TLS channel (`channel_binding=require`)."""
+        """True if a login must be bound to its TLS channel (`channel_binding=require`)."""
         return self.parameters.get("channel_binding") == "require"
 
     @property

@@ -1,4 +1,4 @@
-"""What Neon's host names mean."""
+"""Host names of Neon's, and their meaning."""
 
 import re
 
@@ -14,12 +14,12 @@ _OTHER_SERVICES = {
 
 
 def is_neon(host: str) -> bool:
-    """Whether a host is one of Neon's."""
+    """True if a host is one of Neon's."""
     return host.endswith(_DOMAIN)
 
 
 def is_pooled(host: str) -> bool:
-    """Whether a host is the pooler of an endpoint: its first label says so."""
+    """True if a host is the pooler of an endpoint: its first label says so."""
     return is_neon(host) and host.partition(".")[0].endswith(_POOLER)
 
 

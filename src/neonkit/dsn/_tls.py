@@ -18,7 +18,7 @@ _NO_BINDING = (
 
 
 def mode_of(parameters: Mapping[str, str], *, is_neon: bool) -> str:
-    """What a URL's `sslmode` is, else `require` for Neon and libpq's own `prefer` elsewhere.
+    """A URL's `sslmode`, else `require` for Neon and libpq's own `prefer` elsewhere.
 
     The system's certificates as root make it `verify-full` by default, as in libpq.
     """
@@ -108,7 +108,7 @@ def _context(root: str | None, *, verifies: bool) -> ssl.SSLContext:
 
 
 def _has_roots(context: ssl.SSLContext) -> bool:
-    """Whether there are any; those of a folder are only read when a certificate asks for them."""
+    """True if there are any; those of a folder are only read when a certificate asks for them."""
     folder = ssl.get_default_verify_paths().capath
     return context.cert_store_stats()["x509"] > 0 or bool(folder and any(Path(folder).iterdir()))
 

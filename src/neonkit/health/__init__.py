@@ -1,4 +1,4 @@
-"""Whether the service should get traffic: truthful, bounded, and never what wakes the database."""
+"""Readiness: truthful, bounded, and never what wakes a sleeping database."""
 
 from neonkit._public_names import show_public_names
 from neonkit.health._readiness import Readiness

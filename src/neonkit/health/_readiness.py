@@ -11,11 +11,11 @@ _QUIET_SECONDS = 10.0
 
 
 class Signs(Protocol):
-    """What traffic has shown of the database."""
+    """Signs that traffic has given of the database."""
 
     @property
     def is_failing(self) -> bool:
-        """Whether its last use failed."""
+        """True if its last use failed."""
         ...
 
     def idle_seconds(self) -> float:

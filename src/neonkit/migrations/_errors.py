@@ -1,4 +1,4 @@
-"""What can go wrong with a migration, in one line."""
+"""Errors of migrations, each in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -30,12 +30,12 @@ class History:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the user runs the history with Alembic itself."""
+        """True if the user runs the history with Alembic itself."""
         return self.owner is not None
 
     @property
     def is_ours(self) -> bool:
-        """Whether there is a history, and it is run by this room."""
+        """True if there is a history, and it is run by this room."""
         return self.owner is None and self.folder.is_dir()
 
 
@@ -92,7 +92,7 @@ def head_of(script: ScriptDirectory) -> str | None:
 
 
 def knows(script: ScriptDirectory, revision: str) -> bool:
-    """Whether a revision is in the folder."""
+    """True if a revision is in the folder."""
     try:
         return script.get_revision(revision) is not None
     except CommandError:

@@ -119,7 +119,7 @@ def _write(
 
 
 def difference(connection: Connection, metadata: MetaData) -> ops.MigrationScript:
-    """What would have to be done for the database to be what the models say.
+    """The steps that would make the database what the models say.
 
     Left out: the toolkit's own tables, those of extensions, and schemas that no model names.
     """

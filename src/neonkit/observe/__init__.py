@@ -1,4 +1,4 @@
-"""What the service says about itself: its log, its slow statements, its metrics."""
+"""The service's word about itself: its log, its slow statements, its metrics."""
 
 from neonkit._public_names import show_public_names
 from neonkit.observe._logs import ConsoleFormatter, JsonFormatter, configure_logging

@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests, statements and the pool, the workers of a service added up."""
+"""Metrics for Prometheus: requests, statements and the pool, the workers of a service added up."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a statement is, without what it was about: its text with every value taken out."""
+"""Fingerprints of statements: their text with every value taken out."""
 
 import hashlib
 import re

@@ -183,6 +183,7 @@ def _is_of_asyncio(item: object) -> bool:
 
 def _without_asyncio(item: pytest.Function) -> pytest.Function:
     """Make the test anew as pytest would have, without the marker that the mode has added."""
+    assert item.parent is not None, "a test is in a module"  # noqa: S101
     plain: pytest.Function = pytest.Function.from_parent(
         item.parent,
         name=item.name,

@@ -34,6 +34,7 @@ class Created(Protocol):
 
     def __call__(self, row: AnyRow | Model, /) -> Model:
         """Name it by the request's path and its id."""
+        ...
 
 
 async def get_created(request: Request, response: Response) -> Created:

@@ -123,7 +123,7 @@ class _Body:
 
 
 def _may_have_body(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether anything can follow the head: HTTP/1 says so by a header, HTTP/2 need not."""
+    """True if anything can follow the head: HTTP/1 says so by a header, HTTP/2 need not."""
     return (
         b"content-length" in headers
         or b"transfer-encoding" in headers

@@ -147,7 +147,7 @@ def _guard(find: FindPrincipal, token: AccessToken, who: Principal) -> Guard:
 
 
 def _same(known: Select[*tuple[Any, ...]]) -> tuple[ColumnElement[bool], TypeEngine[Any]]:
-    """Whether the database knows somebody of an id and a role as active; and a role's type."""
+    """True if the database knows somebody of an id and a role as active; and a role's type."""
     identity, role, is_active = known.selected_columns
     same = known.where(
         identity == bindparam(_ID, type_=identity.type),

@@ -97,7 +97,7 @@ def _subject_of(connection: HTTPConnection, runtime: Runtime) -> str | None:
 
 
 def _fingerprints(body: bytes, runtime: Runtime) -> tuple[bytes, ...]:
-    """What the body means, under each signing key: bodies hold passwords, so no plain digest."""
+    """The body's meaning under each signing key: bodies hold passwords, so no plain digest."""
     try:
         meant = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):  # a body of another type may look like deep JSON

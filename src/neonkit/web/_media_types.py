@@ -37,19 +37,19 @@ class MediaType:
 
     @property
     def is_json(self) -> bool:
-        """Whether it is `application/json`, or a format that is written in JSON (RFC 6839)."""
+        """True if it is `application/json`, or a format that is written in JSON (RFC 6839)."""
         return self.essence == "application/json" or (
             self.essence.startswith("application/") and self.essence.endswith("+json")
         )
 
     @property
     def is_form(self) -> bool:
-        """Whether it is one of the two kinds of form that browsers send."""
+        """True if it is one of the two kinds of form that browsers send."""
         return self.essence in {FORM, MULTIPART}
 
     @property
     def is_utf_8(self) -> bool:
-        """Whether its `charset` is UTF-8, or left out. A name that a client sent is no codec."""
+        """True if its `charset` is UTF-8, or left out. A name that a client sent is no codec."""
         return self.parameters.get("charset", "utf-8").lower() in _UTF_8
 
 

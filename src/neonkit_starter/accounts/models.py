@@ -32,7 +32,7 @@ _MONEY = Numeric(17, 2)
 
 
 class Status(StrEnum):
-    """Whether an account takes part."""
+    """True if an account takes part."""
 
     OPEN = "open"
     CLOSED = "closed"

@@ -1,4 +1,4 @@
-"""What clients get."""
+"""The bodies that clients get."""
 
 from typing import Literal
 

@@ -30,7 +30,7 @@ _EDITING = timedelta(days=14)  # after which a post is left alone
 
 @dataclass(frozen=True)
 class Plan:
-    """What to make.
+    """The amounts to make.
 
     Attributes:
         users: how many.

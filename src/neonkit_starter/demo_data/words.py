@@ -1,4 +1,4 @@
-"""What demo people are called, and what they write about.
+"""Names of demo people, and the matters that they write about.
 
 Templates are filled word by word. Each noun and adjective begins with a consonant, so that
 `a` fits.

@@ -1,4 +1,4 @@
-"""What clients send and get."""
+"""The bodies that clients send and get."""
 
 from typing import Annotated
 
@@ -27,7 +27,7 @@ class PostCreate(InputModel):
 
 
 class PostPatch(PatchModel):
-    """What changes in a post."""
+    """Changes of a post."""
 
     title: Title
     content: Content

@@ -1,4 +1,4 @@
-"""What can be wrong with a user, beyond what the toolkit knows."""
+"""Errors about a user, beyond what the toolkit knows."""
 
 from neonkit.errors import ProblemError
 

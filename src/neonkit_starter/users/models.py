@@ -10,7 +10,7 @@ from neonkit.resources import search_index
 
 
 class Role(StrEnum):
-    """What a user may do."""
+    """A user's rights."""
 
     USER = "user"
     MODERATOR = "moderator"

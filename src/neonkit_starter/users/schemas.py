@@ -1,4 +1,4 @@
-"""What clients send and get."""
+"""The bodies that clients send and get."""
 
 from typing import Annotated
 
@@ -24,14 +24,14 @@ class UserCreate(InputModel):
 
 
 class UserPatch(PatchModel):
-    """What users change of themselves."""
+    """Changes that users make of themselves."""
 
     username: Username
     email: Email
 
 
 class UserPatchByAdmin(UserPatch):
-    """What administrators change besides."""
+    """Changes that administrators make besides."""
 
     role: Role
     is_active: bool

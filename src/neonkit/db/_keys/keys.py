@@ -75,7 +75,7 @@ LEFT JOIN neonkit.keys
     )
     .subquery("neonkit_look_up")
 )
-"""Whether nobody is at work under a key, and the answer that is kept under it: always one row."""
+"""True if nobody is at work under a key, and the answer that is kept under it: always one row."""
 
 
 @dataclass(frozen=True)

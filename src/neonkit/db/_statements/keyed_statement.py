@@ -172,7 +172,7 @@ def sourced(
 
 
 def reads_only(statement: Executable) -> bool:
-    """Whether a statement is a SELECT without steps that write, or whose text nobody has read."""
+    """True if a statement is a SELECT without steps that write, or whose text nobody has read."""
     return isinstance(statement, Select | CompoundSelect) and not any(
         isinstance(part, UpdateBase | TextClause) for part in visitors.iterate(statement)
     )

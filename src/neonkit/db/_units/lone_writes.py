@@ -128,7 +128,7 @@ def why_not_on(bind: Engine | Connection) -> str | None:
 
 
 def _why_not_table(mapper: Mapper[Any]) -> str | None:
-    """What the tables alone say, found out once for as many tables as there are."""
+    """The verdict of the tables alone, found out once for as many tables as there are."""
     among = len(mapper.local_table.metadata.tables) if isinstance(mapper.local_table, Table) else 0
     known = _verdicts.get(mapper)
     if known is None or known[0] != among:
@@ -181,7 +181,7 @@ def _is_made_on_update(column: Column[Any]) -> bool:
 
 
 def _may_refuse(kind: TypeEngine[Any]) -> bool:
-    """Whether reading a value of this type may raise, or run what users wrote."""
+    """True if reading a value of this type may raise, or run what users wrote."""
     if isinstance(kind, ARRAY):
         return _may_refuse(kind.item_type)
     return isinstance(kind, Enum) or not type(kind).__module__.startswith(_KNOWN_TYPES)
@@ -225,7 +225,7 @@ def _keys_of(mapper: Mapper[Any]) -> set[str]:
 
 
 def _is_read_back(state: InstanceState[Any]) -> bool:
-    """Whether the flush asks for what the server makes, since this statement does not return it."""
+    """True if the flush asks for what the server makes, since this statement does not return it."""
     returned, made = _is_made_on_insert, _is_made_on_update
     if state.key:
         returned, made = made, returned

@@ -123,7 +123,7 @@ class Session(SQLModelSession):
         return connection
 
     def has_changes(self) -> bool:
-        """Whether objects are new, deleted or changed."""
+        """True if objects are new, deleted or changed."""
         return bool(self.new or self.deleted or any(self.is_modified(row) for row in self.dirty))
 
     def guard(self) -> Guard | None:
@@ -149,7 +149,7 @@ class Session(SQLModelSession):
                 raise UncommittedError(_explain("statements that write were executed"))
 
     def is_quiet(self) -> bool:
-        """Whether nothing has to be said to the server to give its connections back."""
+        """True if nothing has to be said to the server to give its connections back."""
         return all(map(_is_quiet, self.starts))
 
 
@@ -171,7 +171,7 @@ class AsyncSession(SQLModelAsyncSession):
     """
 
     sync_session_class = Session
-    sync_session: Session
+    sync_session: Session  # pyright: ignore[reportIncompatibleVariableOverride]  # ours, as made below
 
     def __init__(self, *args: Any, **options: Any) -> None:
         kind = options.get("sync_session_class") or self.sync_session_class
@@ -181,7 +181,7 @@ class AsyncSession(SQLModelAsyncSession):
 
 
 def _is_stock(session: Session, options: Mapping[str, Any]) -> bool:
-    """Whether a session does what only SQLAlchemy's own road is sure to serve."""
+    """True if a session does what only SQLAlchemy's own road is sure to serve."""
     changed = (
         name
         for name in ("get_bind", "execute", "flush")
@@ -191,7 +191,7 @@ def _is_stock(session: Session, options: Mapping[str, Any]) -> bool:
 
 
 def _is_last(session: Session) -> bool:
-    """Whether our listener of every session is the last to hear of a flush."""
+    """True if our listener of every session is the last to hear of a flush."""
     return [None, *listeners_of(session, "before_flush")][-1] is _go_alone
 
 
@@ -244,7 +244,7 @@ def _begin_on(session: Session, _transaction: SessionTransaction, connection: Co
 
 
 def _may_return(connection: Connection, session: Session) -> TypeGuard[ReturningConnection]:
-    """Whether nobody counts on having one connection until the session's end."""
+    """True if nobody counts on having one connection until the session's end."""
     return (
         isinstance(connection, ReturningConnection)
         and not isinstance(session.bind, Connection)

@@ -188,7 +188,7 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
 
     @property
     def has_maybe_committed(self) -> bool:
-        """Whether the connection was lost after the statement had been prepared, not before."""
+        """True if the connection was lost after the statement had been prepared, not before."""
         return self._is_prepared and super().has_maybe_committed
 
     async def _exchange(self, sql: str, arguments: Any, begins: bool, is_batch: bool) -> Reply:

@@ -1,4 +1,4 @@
-"""A connection as a unit of work has it, whichever driver is under it.
+"""Unit-of-work connections: BEGIN, COMMIT and every statement go out here, on either driver.
 
 SQLAlchemy's own adapters with four differences: plain reads go in the open, without BEGIN, and so
 does a write that is a whole unit of work; BEGIN carries both timeouts; every wait has a bound,
@@ -94,12 +94,12 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
 
     @property
     def is_known_closed(self) -> bool:
-        """Whether the server has closed this connection; known without asking it."""
+        """True if the server has closed this connection; known without asking it."""
         return self._opened.is_closed()
 
     @property
     def is_in_the_open(self) -> bool:
-        """Whether its unit of work has sent no BEGIN, and everything so far was the same without.
+        """True if its unit of work has sent no BEGIN, and everything so far was the same without.
 
         A statement that commits as itself may follow then.
         """
@@ -130,7 +130,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
 
     @property
     def is_settled(self) -> bool:
-        """Whether the check has held for this unit of work, and is not sent again."""
+        """True if the check has held for this unit of work, and is not sent again."""
         return self._is_vouched_for
 
     def settle(self) -> None:
@@ -239,7 +239,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
 
     @property
     def has_maybe_committed(self) -> bool:
-        """Whether the connection was lost while a statement was on its way that commits itself."""
+        """True if the connection was lost while a statement was on its way that commits itself."""
         return self.is_known_closed
 
     def beginning(self) -> list[str]:

@@ -27,7 +27,7 @@ SELECT encode(convert_to(json_build_object(
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What the first connection learned, in one query.
+    """Facts that the first connection learned, in one query.
 
     Attributes:
         version: such as `(18, 6)`.
@@ -48,13 +48,13 @@ class ServerFacts:
 
 
 class DriverConnection(Protocol):
-    """What every driver's connection can do."""
+    """A driver's connection, as far as all drivers have it."""
 
     async def send(self, command: str) -> object:
         """Send a command that has no parameters, and wait for its end: one round trip."""
 
     def is_closed(self) -> bool:
-        """Whether it is closed, by either side; known without asking the server."""
+        """True if it is closed, by either side; known without asking the server."""
         ...
 
     def terminate(self) -> None:
@@ -96,12 +96,12 @@ class Connector(ABC, Generic[Link]):
 
     @property
     def has_read_committed(self) -> bool:
-        """Whether each statement has a snapshot of its own, by the server's default."""
+        """True if each statement has a snapshot of its own, by the server's default."""
         return self.facts is not None and self.facts.isolation == "READ COMMITTED"
 
     @property
     def has_pooler(self) -> bool:
-        """Whether another process sits between, by what the first connection found."""
+        """True if another process sits between, by what the first connection found."""
         return self.facts is not None and self.facts.is_behind_pooler
 
     async def connect(self) -> Link:

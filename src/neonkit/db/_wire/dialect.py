@@ -16,7 +16,7 @@ from neonkit.db._wire.plain_reads import PlainReads
 
 
 class NeonDialect(PGDialect):
-    """What is the same for every driver; it comes before SQLAlchemy's dialect for one.
+    """The part of the dialect that all drivers share; it comes before SQLAlchemy's dialect for one.
 
     Attributes:
         adapter: adapts the connections that the connector opens.
@@ -83,7 +83,7 @@ class NeonDialect(PGDialect):
         dbapi_conn.isolation_level = None
 
     def detect_autocommit_setting(self, dbapi_conn: Any) -> bool:
-        """Whether each statement commits as itself."""
+        """True if each statement commits as itself."""
         return bool(dbapi_conn.isolation_level == "AUTOCOMMIT")
 
     def set_readonly(self, connection: Any, value: bool) -> None:
@@ -91,7 +91,7 @@ class NeonDialect(PGDialect):
         connection.is_read_only = value
 
     def get_readonly(self, connection: Any) -> bool:
-        """Whether further transactions only read."""
+        """True if further transactions only read."""
         return bool(connection.is_read_only)
 
     def set_deferrable(self, connection: Any, value: bool) -> None:
@@ -99,7 +99,7 @@ class NeonDialect(PGDialect):
         connection.is_deferrable = value
 
     def get_deferrable(self, connection: Any) -> bool:
-        """Whether further transactions are DEFERRABLE."""
+        """True if further transactions are DEFERRABLE."""
         return bool(connection.is_deferrable)
 
     @property
@@ -115,7 +115,7 @@ class NeonDialect(PGDialect):
         return self._facts.schema
 
     def get_default_isolation_level(self, dbapi_conn: Any) -> IsolationLevel:
-        """What `default_transaction_isolation` said at the first connection."""
+        """The word of `default_transaction_isolation` at the first connection."""
         return self._facts.isolation
 
     def _set_backslash_escapes(self, connection: Connection) -> None:

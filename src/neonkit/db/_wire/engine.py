@@ -92,7 +92,7 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
 
 
 def is_behind_pooler(engine: AsyncEngine) -> bool:
-    """Whether the first connection of `create_engine`'s engine found a pooler in between."""
+    """True if the first connection of `create_engine`'s engine found a pooler in between."""
     dialect = engine.sync_engine.dialect
     return isinstance(dialect, NeonDialect) and dialect.connector.has_pooler
 

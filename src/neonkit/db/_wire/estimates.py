@@ -1,4 +1,4 @@
-"""What the planner expects of a statement, without executing it."""
+"""Estimates of the planner's: how many rows it expects of a statement that is not executed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ class SendsTogether(Protocol):
 
     def together(self) -> AbstractContextManager[Together]:
         """Send the block's first two statements in one round trip."""
+        ...
 
 
 class Explain(Executable, ClauseElement):

@@ -1,4 +1,4 @@
-"""What traffic shows of the database's health, without asking it anything."""
+"""The database's health, as traffic shows it, without asking it anything."""
 
 import time
 from dataclasses import dataclass

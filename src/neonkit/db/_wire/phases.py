@@ -1,4 +1,4 @@
-"""Phases of a unit of work on its connection, and when BEGIN goes out."""
+"""Phases of a unit of work, and the rule by which a statement needs BEGIN before it."""
 
 from enum import Enum, auto
 

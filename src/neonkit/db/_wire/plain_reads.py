@@ -79,7 +79,7 @@ class PlainReads:
         )
 
     def is_harmless(self, sql: str) -> bool:
-        """Whether a SELECT neither writes nor locks, as far as its text tells."""
+        """True if a SELECT neither writes nor locks, as far as its text tells."""
         bare = _LITERAL.sub("''", sql)
         if _UNREADABLE.search(bare) or _WRITES.search(bare):
             return False

@@ -53,7 +53,7 @@ class Pool(AsyncAdaptedQueuePool):
 
     @property
     def is_away(self) -> bool:
-        """Whether there is no usable connection, and none could be opened when last tried."""
+        """True if there is no usable connection, and none could be opened when last tried."""
         usable = self.checkedin() + self.checkedout() - self._connector.connecting
         return usable <= 0 and (self._connector.health.is_failing or self._connector.connecting > 0)
 

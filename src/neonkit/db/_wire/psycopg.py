@@ -192,7 +192,7 @@ class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
         self._prepared.clear()
 
     def is_closed(self) -> bool:
-        """Whether it is closed; what the server said meanwhile is read, and its end noticed."""
+        """True if it is closed; what the server said meanwhile is read, and its end noticed."""
         with suppress(psycopg.OperationalError):
             while not (self.is_left or self.closed) and _is_readable(self.pgconn.socket):
                 self.pgconn.consume_input()

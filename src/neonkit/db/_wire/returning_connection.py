@@ -35,12 +35,12 @@ class ReturningConnection(Connection):
 
     @property
     def is_returned(self) -> bool:
-        """Whether the pool has its connection for now; everything so far were plain reads."""
+        """True if the pool has its connection for now; everything so far were plain reads."""
         return self._is_returned
 
     @property
     def invalidated(self) -> bool:
-        """Whether its connection was lost; one that was given back is not."""
+        """True if its connection was lost; one that was given back is not."""
         return not self._is_returned and super().invalidated
 
     def return_after_reads(self, renew: Renew) -> None:

@@ -35,7 +35,7 @@ class UncommittedWrites:
         return len(self._levels)
 
     def has_any(self, since: int) -> bool:
-        """Whether the level numbered `since` (from 1), or one inside of it, has written."""
+        """True if the level numbered `since` (from 1), or one inside of it, has written."""
         return any(wrote for _, wrote in self._levels[since - 1 :])
 
     def note(self, tag: str | None, sql: str) -> None:
