@@ -8,7 +8,7 @@ from support.needed import MARK
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name each program that was missing, the tests that it cost, and the command that brings it."""
+    """Name each missing program, the tests that it cost, and the command that brings it."""
     skipped: list[pytest.TestReport] = terminalreporter.stats.get("skipped", [])
     reasons = [report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)]
     missing = Counter(

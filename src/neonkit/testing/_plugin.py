@@ -162,7 +162,7 @@ def _is_free_project(config: pytest.Config, *, has_ours: bool = False) -> bool:
 def _has_stock_backend(item: pytest.Item) -> bool:
     manager = item.session._fixturemanager  # noqa: SLF001  # as for `_take_backend`
     found = manager.getfixturedefs("anyio_backend", item)
-    return bool(found) and found[-1].func.__module__ == "anyio.pytest_plugin"
+    return found is not None and found[-1].func.__module__ == "anyio.pytest_plugin"
 
 
 def _has_no_runner(item: pytest.Function) -> bool:
@@ -184,6 +184,7 @@ def _is_of_asyncio(item: object) -> bool:
 
 def _without_asyncio(item: pytest.Function) -> pytest.Function:
     """Make the test anew as pytest would have, without the marker that the mode has added."""
+    assert item.parent is not None, "only the session has none"  # noqa: S101
     plain: pytest.Function = pytest.Function.from_parent(
         item.parent,
         name=item.name,
