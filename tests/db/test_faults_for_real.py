@@ -44,6 +44,7 @@ from neonkit.errors import (
     InvalidInputError,
     OverloadedError,
 )
+from support.needed import need_debians_postgres
 
 LONG = "a_column_whose_name_is_long_enough_to_be_cut"
 
@@ -56,6 +57,7 @@ TABLES = MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
+
 Table(
     "trees",
     TABLES,
@@ -136,6 +138,8 @@ def free_port() -> int:
 @pytest.fixture(scope="module", params=["system", "wheel"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a server for the module, as a user that PostgreSQL accepts."""
+    if request.param == "system":
+        need_debians_postgres()
     binaries = binaries_of(request.param)
     if binaries is None:
         pytest.skip(f"no {request.param} PostgreSQL here")
