@@ -154,7 +154,7 @@ class _Sent:
         async def send(message: object) -> None:
             pass
 
-        await app(scope, receive, send)  # type: ignore[arg-type]  # a plain dict is a scope
+        await app(scope, receive, send)
 
 
 def _names(size: int) -> bytes:

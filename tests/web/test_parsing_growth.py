@@ -1,19 +1,21 @@
 """Twice the bytes, at most about twice the time: in all that is parsed before anybody signs in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from support.parsing import MOST, REQUESTS, SIZES, Parse, cost_of, growth_of, places
 
+Make = Callable[[int], Parse]
+
 NAMES = [*REQUESTS, "token", "cursor"]
 
 
 @pytest.fixture(scope="module")
-def makers() -> Iterator[dict[str, object]]:
+def makers() -> Iterator[dict[str, Make]]:
     """What makes inputs, by the place where they are parsed."""
     found = places()
-    made: dict[str, object] = {}
+    made: dict[str, Make] = {}
     for _ in NAMES:
         name, make = next(found)
         made[name] = make
@@ -22,11 +24,9 @@ def makers() -> Iterator[dict[str, object]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_time_grows_no_faster_than_input(makers: dict[str, object], name: str) -> None:
+def test_time_grows_no_faster_than_input(makers: dict[str, Make], name: str) -> None:
     """For each place: up to the largest input, no doubling takes three times as long."""
-    make = makers[name]
-    assert callable(make)
-    costs = [cost_of(make, size) for size in SIZES[-4:]]
+    costs = [cost_of(makers[name], size) for size in SIZES[-4:]]
 
     assert growth_of(costs) <= MOST, [round(cost.seconds * 1000, 1) for cost in costs]
     assert costs[-1].seconds < 1

@@ -17,7 +17,6 @@ from neonkit.errors import FieldProblem, ProblemError
 
 MEDIA_TYPE = "application/problem+json"
 
-_ENDING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}  # of a body half read
 _MOST_FIELDS = 100
 _LONGEST_POINTER = 200
 
@@ -148,8 +147,6 @@ def document(
     sent = dict(headers or {})
     if problem.retry_after is not None:
         sent.setdefault("Retry-After", str(problem.retry_after))
-    if problem.status in _ENDING:
-        sent.setdefault("Connection", "close")
     if problem.status == HTTPStatus.UNAUTHORIZED:
         sent.setdefault("WWW-Authenticate", "Bearer")
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
