@@ -7,6 +7,7 @@ import pytest
 from support.parsing import MOST, REQUESTS, SIZES, Parse, cost_of, growth_of, places
 
 Make = Callable[[int], Parse]
+
 NAMES = [*REQUESTS, "token", "cursor"]
 
 
@@ -25,8 +26,7 @@ def makers() -> Iterator[dict[str, Make]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_time_grows_no_faster_than_input(makers: dict[str, Make], name: str) -> None:
     """For each place: up to the largest input, no doubling takes three times as long."""
-    make = makers[name]
-    costs = [cost_of(make, size) for size in SIZES[-4:]]
+    costs = [cost_of(makers[name], size) for size in SIZES[-4:]]
 
     assert growth_of(costs) <= MOST, [round(cost.seconds * 1000, 1) for cost in costs]
     assert costs[-1].seconds < 1

@@ -2,11 +2,22 @@
 
 from typing import Final
 
-from uvicorn._types import ASGI3Application, ASGIApplication
+from uvicorn._types import (
+    ASGI3Application,
+    ASGIApplication,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+)
 
 from neonkit._seams.record import ATTRIBUTE, Seam
 
-__all__ = ["SEAMS", "ASGI3Application", "ASGIApplication"]
+__all__ = [
+    "SEAMS",
+    "ASGI3Application",
+    "ASGIApplication",
+    "ASGIReceiveCallable",
+    "ASGISendCallable",
+]
 
 _SERVER = "uvicorn:Server"
 _PROTOCOL = "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol"
@@ -30,6 +41,8 @@ SEAMS: Final = (
     Seam(_SERVER, "should_exit", ATTRIBUTE, _DRAIN),
     Seam(_SERVER, "force_exit", ATTRIBUTE, "a third signal does not hurry the end"),
     Seam("uvicorn._types", "ASGI3Application", ATTRIBUTE, "`neonkit serve` cannot be imported"),
+    Seam("uvicorn._types", "ASGIReceiveCallable", ATTRIBUTE, "`neonkit serve` cannot be imported"),
+    Seam("uvicorn._types", "ASGISendCallable", ATTRIBUTE, "`neonkit serve` cannot be imported"),
     Seam(_PROTOCOL, "_should_upgrade", "(self)", "a WebSocket's handshake has no bound"),
     Seam(_PROTOCOL, "_start_asgi_task", "(self, cycle, app)", _BOUNDS),
     Seam(_PROTOCOL, "_unset_keepalive_if_required", "(self)", _BOUNDS),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from importlib import import_module
 from secrets import token_hex
 from typing import Any
@@ -17,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from neonkit._seams.uvicorn import ASGI3Application
+from neonkit._seams.uvicorn import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
 from neonkit.errors import (
     HeaderTooLargeError,
     MalformedHeaderError,
@@ -34,6 +35,8 @@ _access = logging.getLogger("neonkit.access")
 _HOST = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"  # RFC 9110, 7.2
 )
+_CLOSE = (b"connection", b"close")
+_ENDING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 _FRAMING_OF_A_BYTE = 16  # of body: a chunk of one byte has five that frame it
 _SPARE_FILES = 4  # one of so many is left to the database, the log and the app
 _FEWEST_SPARE = 32
@@ -146,6 +149,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, connections: _Connections, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.app = partial(_answer, self.app)
         self._shared = connections
         self._policy = connections.policy
         self._running: RequestResponseCycle | None = None
@@ -432,6 +436,22 @@ class HttpProtocol(HttpToolsProtocol):
             self._shared.idle[self] = None
             self._reading = self.loop.call_later(self._policy.linger, self.drop)
         self._watch_reader()
+
+
+async def _answer(
+    app: ASGI3Application,
+    scope: Any,  # noqa: ANN401  # uvicorn and Starlette type the same dict apart
+    receive: ASGIReceiveCallable,
+    send: ASGISendCallable,
+) -> None:
+    """Run the app; an answer to a body that was read in part ends the connection."""
+
+    async def end(message: Any) -> None:  # noqa: ANN401  # as above
+        if message["type"] == "http.response.start" and message["status"] in _ENDING:
+            message = {**message, "headers": [*message.get("headers", ()), _CLOSE]}
+        await send(message)
+
+    await app(scope, receive, end)
 
 
 def http_protocol(policy: ConnectionPolicy) -> Callable[..., HttpProtocol]:

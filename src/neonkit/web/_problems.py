@@ -19,7 +19,6 @@ from neonkit.web._pointers import pointer_into
 
 MEDIA_TYPE = "application/problem+json"
 
-_ENDING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}  # of a body half read
 _MOST_FIELDS = 100
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED}
 
@@ -182,8 +181,6 @@ def document(
     sent = dict(headers or {})
     if problem.retry_after is not None:
         sent.setdefault("Retry-After", str(problem.retry_after))
-    if problem.status in _ENDING:
-        sent.setdefault("Connection", "close")
     if problem.status == HTTPStatus.UNAUTHORIZED:
         sent.setdefault("WWW-Authenticate", "Bearer")
     content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
