@@ -71,7 +71,7 @@ async def test_own_handlers_are_called(db: Database, is_before: bool) -> None:
 async def test_an_own_handler_of_everything_is_called_once(
     db: Database, caplog: pytest.LogCaptureFixture, is_async: bool, kind: type[Exception] | int
 ) -> None:
-    """Its answer has our headers, CORS among them, and its line in the access log."""
+    """Its answer has our headers, CORS among them, and its lines in the log."""
     calls: list[Exception] = []
 
     def in_a_thread(_request: Request, error: Exception) -> JSONResponse:
@@ -95,7 +95,10 @@ async def test_an_own_handler_of_everything_is_called_once(
     assert response.headers["x-request-id"]
     assert response.headers["access-control-allow-origin"] == "https://front.example"
     assert len(calls) == 1
-    assert any(record.getMessage().startswith("GET /boom 418 ") for record in caplog.records)
+    lines = [each.getMessage() for each in caplog.records if each.name.startswith("neonkit.")]
+    assert len(lines) == 2
+    assert lines[0].startswith("GET /boom 418 ")
+    assert lines[1].startswith("GET /boom: KeyError: ")
 
 
 class Catching:
