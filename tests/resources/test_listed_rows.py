@@ -272,6 +272,7 @@ LISTS: dict[str, tuple[Any, Sequence[Any]]] = {
     "an aggregate alone": (sa.select(sa.func.count(B.id).label("n")), [BOOKS]),
     "a subquery per row": (sa.select(A, COUNT_OF_BOOKS), [COUNT_OF_BOOKS, A.name]),
     "a window": (sa.select(B.id, RANK), [RANK, B.id]),
+    "a window, sorted by a column": (sa.select(B.id, RANK), [B.id, B.kind]),
     "sorted by a window": (sa.select(B.id), [RANK, B.id]),
     "an entity sorted by a window": (sa.select(B), [RANK, B.id]),
     "sorted by an aggregate of a window": (
