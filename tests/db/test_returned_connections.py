@@ -164,3 +164,41 @@ async def test_a_reading_session_still_only_reads(db: Database, shelf: int) -> N
         session.add(Shelf(label="and another"))
         await session.commit()
         assert len((await session.exec(select(col(Shelf.id)))).all()) == 3
+
+
+async def test_tasks_that_share_a_session_share_its_connection(small: tuple[Database, Dsn]) -> None:
+    """Reads at once on one session are answered each by its own rows, and no connection is lost."""
+    db, _ = small
+    async with db.session() as session:
+        shelves = [Shelf(label=f"n{number}") for number in range(5)]
+        session.add_all(shelves)
+        await session.commit()
+    labels = {shelf.id: shelf.label for shelf in shelves}
+
+    for _ in range(20):
+        async with db.session() as session:
+
+            async def read(shelf_id: int | None, session: neonkit.AsyncSession = session) -> str:
+                return (await session.exec(select(Shelf.label).where(Shelf.id == shelf_id))).one()
+
+            await session.exec(select(Shelf.label))
+            assert await asyncio.gather(*map(read, labels)) == list(labels.values())
+        assert _used(db) == 0
+
+
+async def test_what_another_task_is_using_is_not_given_back(
+    small: tuple[Database, Dsn], database_driver: Driver
+) -> None:
+    """A quick read ends while a slow one of its session is on its way: the connection stays."""
+    _, dsn = small
+    engine = create_engine(
+        dsn, driver=database_driver, pool=PoolPolicy(size=1), plain_functions=["pg_sleep"]
+    )
+    async with Database(engine) as db, db.session() as session:
+        await session.exec(select(Shelf.label))
+        quick = asyncio.create_task(session.exec(select(Shelf.label)))
+        slow = asyncio.create_task(session.exec(select(func.pg_sleep(0.5))))
+        await quick
+        used_meanwhile = _used(db)
+        await slow
+        assert (used_meanwhile, _used(db)) == (1, 0)

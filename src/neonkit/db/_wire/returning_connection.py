@@ -29,6 +29,7 @@ class ReturningConnection(Connection):
     """
 
     _renew: Renew | None = None
+    _executing = 0  # several tasks may use one session at once
     _is_returned = False
     _is_held = False
     _was_settled = False
@@ -76,13 +77,18 @@ class ReturningConnection(Connection):
         execution_options: Mapping[str, Any] | None = None,
     ) -> CursorResult[Any]:
         """Execute a statement, all of whose rows are here when it returns."""
-        result = super().execute(statement, parameters, execution_options=execution_options)
+        self._executing += 1
+        try:
+            result = super().execute(statement, parameters, execution_options=execution_options)
+        finally:
+            self._executing -= 1
         self._return()
         return result
 
     def _return(self) -> None:
         fairy = self._dbapi_connection
-        if self._renew is None or self._is_held or fairy is None or self._nested_transaction:
+        is_in_use = self._executing or self._is_held or self._nested_transaction
+        if self._renew is None or is_in_use or fairy is None:
             return
         wire = fairy.dbapi_connection
         if not isinstance(wire, UnitOfWorkConnection) or wire.phase is not Phase.DEFERRED:
@@ -95,6 +101,10 @@ class ReturningConnection(Connection):
         if self._renew is None or not self._is_returned:
             return super()._revalidate_connection()
         fairy = self.engine.raw_connection()
+        taken = self._dbapi_connection
+        if taken is not None:  # by another task, while this one waited for the pool
+            fairy.close()
+            return taken
         wire = fairy.dbapi_connection
         assert isinstance(wire, UnitOfWorkConnection), "of the same engine"  # noqa: S101
         self._dbapi_connection, self._is_returned = fairy, False
