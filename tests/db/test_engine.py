@@ -1,14 +1,20 @@
 """The engine: bounded waits, connections that are known to be dead, and a pool that sheds."""
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Column, Integer, MetaData, Table, event, insert, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,6 +23,7 @@ from neonkit.db import (
     Database,
     Driver,
     FaultKind,
+    Key,
     PoolPolicy,
     TimeoutPolicy,
     create_engine,
@@ -51,6 +58,48 @@ async def _run(session: AsyncSession, statement: str) -> object:
 async def _ask(database: Database, statement: str) -> object:
     async with database.read_session() as session:
         return await _run(session, statement)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("pool_size", "PoolPolicy(size=…)"),
+        ("pool_pre_ping", "leave it out"),
+        ("connect_args", "URL"),
+        ("isolation_level", "execution_options(isolation_level=…)"),
+        ("plugins", "docstring"),
+    ],
+)
+def test_arguments_of_sqlalchemys_are_told_what_replaces_them(name: str, instead: str) -> None:
+    """What people have in their code is refused by its name, with the name that it has here."""
+    options: dict[str, Any] = {name: 5}
+    with pytest.raises(TypeError) as refused:
+        create_engine("postgresql://ada@db.example/shop", **options)
+    assert f"no {name} (" in str(refused.value)
+    assert instead in str(refused.value)
+
+
+async def test_json_is_written_and_read_by_ones_own_functions(db: Database) -> None:
+    """In plain statements, and in an answer that is kept under a key."""
+    dialect = db.engine.dialect
+    assert isinstance(dialect, NeonDialect)
+    engine = create_engine(
+        dialect.connector.dsn,
+        driver="psycopg" if dialect.driver == "psycopg" else "asyncpg",
+        json_serializer=partial(json.dumps, default=str),
+        json_deserializer=partial(json.loads, parse_float=Decimal),
+    )
+    notes = Table("json_notes", MetaData(), Column("id", Integer), Column("data", JSONB))
+    async with Database(engine) as database:
+        async with engine.begin() as connection:
+            await connection.run_sync(notes.create)
+        written = {"on": date(2026, 2, 3), "price": Decimal("1.25"), "rate": 0.1}
+        read = {"on": "2026-02-03", "price": "1.25", "rate": Decimal("0.1")}
+        new = insert(notes).values(id=1, data=written).returning(notes.c.data)
+        key = Key("a note", b"somebody", (b"body",))
+        for _ in range(2):
+            assert (await database.execute(new, key)).one() == (read,)
+        assert (await database.execute(select(notes.c.data))).all() == [(read,)]
 
 
 def test_a_driver_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,8 @@
 """One line for an app that exists: any Neon URL in, SQLAlchemy's `AsyncEngine` out."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from importlib import import_module
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, Never, TypeAlias, get_args
 
 from sqlalchemy import URL
 from sqlalchemy.dialects import registry
@@ -19,6 +19,20 @@ from neonkit.errors import ConfigurationError
 
 Driver: TypeAlias = Literal["asyncpg", "psycopg"]
 
+_INSTEAD: Final = {
+    "connect_args": "write them into the URL as libpq does, or say timeouts=TimeoutPolicy(…)",
+    "execution_options": "call engine.execution_options(…)",
+    "hide_parameters": "values are always hidden",
+    "isolation_level": "call engine.execution_options(isolation_level=…)",
+    "max_overflow": "say pool=PoolPolicy(overflow=…)",
+    "pool_pre_ping": "leave it out, a broken connection is noticed without asking",
+    "pool_recycle": "say pool=PoolPolicy(recycle=…)",
+    "pool_size": "say pool=PoolPolicy(size=…)",
+    "pool_timeout": "say pool=PoolPolicy(timeout=…)",
+    "pool_use_lifo": "leave it out, it is so",
+    "poolclass": "leave it out, the pool is part of the engine",
+}
+
 for _driver in get_args(Driver):
     registry.register(f"postgresql.neonkit_{_driver}", f"neonkit.db._wire.{_driver}", "Dialect")
 
@@ -32,7 +46,10 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
     application_name: str | None = None,
     pooler_tracks_statements: bool | Literal["auto"] = "auto",
     plain_functions: Collection[str] = (),
+    json_serializer: Callable[[Any], str] | None = None,
+    json_deserializer: Callable[[Any], Any] | None = None,
     echo: bool = False,
+    **unknown: Never,
 ) -> AsyncEngine:
     """Make an engine for any Neon URL, pooled or direct, and for any other PostgreSQL.
 
@@ -49,14 +66,20 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
             knows Neon's, and asks the first connection otherwise.
         plain_functions: names of your database's functions that neither write nor lock: a SELECT
             that calls one goes without BEGIN, as one that calls PostgreSQL's own does.
+        json_serializer: writes values of JSON columns; `json.dumps` by default.
+        json_deserializer: reads the text of JSON columns; `json.loads` by default.
         echo: log each statement.
+        **unknown: refused, each with the name of what takes its place here.
 
     Raises:
+        TypeError: an argument that there is not.
         UrlError: the URL is wrong, or requires what the driver cannot give (on asyncpg a
             `channel_binding=require` that no verified certificate stands in for); it says which
             part, and what it should look like.
         ConfigurationError: the driver cannot be imported.
     """
+    if unknown:
+        raise TypeError(_no_such_arguments(unknown))
     dsn = url if isinstance(url, Dsn) else Dsn.parse(url)
     if application_name and "application_name" not in dsn.parameters:
         dsn = dsn.replace(parameters={**dsn.parameters, "application_name": application_name})
@@ -84,6 +107,8 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
         pool_timeout=pool.timeout,
         pool_use_lifo=True,
         hide_parameters=True,
+        json_serializer=json_serializer,
+        json_deserializer=json_deserializer,
         echo=echo,
     )
     connect_by(engine.sync_engine, ReturningConnection)
@@ -95,6 +120,13 @@ def is_behind_pooler(engine: AsyncEngine) -> bool:
     """True if the first connection of `create_engine`'s engine found a pooler in between."""
     dialect = engine.sync_engine.dialect
     return isinstance(dialect, NeonDialect) and dialect.connector.has_pooler
+
+
+def _no_such_arguments(names: Iterable[str]) -> str:
+    told = (
+        f"no {name} ({_INSTEAD.get(name, 'its docstring lists what it takes')})" for name in names
+    )
+    return f"neonkit.create_engine takes {', '.join(told)}"
 
 
 def _tracks_statements(dsn: Dsn, said: bool | Literal["auto"]) -> bool | None:
