@@ -64,6 +64,8 @@ CASES: dict[str, Case] = {
     "GET /docs/start.js": Case(),
     "GET /docs/{name}": Case("/docs/swagger-ui.css"),
     "GET /openapi.json": Case(),
+    "GET /redoc": Case(),
+    "GET /redoc/{name}": Case("/redoc/redoc.standalone.js"),
     "GET /metrics": Case(),
     "GET /health/live": Case(),
     "GET /health/ready": Case(),

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from itertools import count
 
 import httpx2
-from sqlalchemy import update
-from sqlmodel import col
 
 from neonkit import Database
 from neonkit_starter.users.models import Role, User
@@ -38,14 +36,20 @@ async def register(client: httpx2.AsyncClient) -> Person:
     body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
     made = await client.post(f"{API}/users", json=body)
     assert made.status_code == 201, made.text
+    return await _sign_in(client, made.json()["id"], name)
+
+
+async def register_as(client: httpx2.AsyncClient, db: Database, role: Role) -> Person:
+    """Make a user, give them a role, and sign in with it."""
+    person = await register(client)
+    async with db.session() as session:
+        user = await session.get_one(User, person.id)
+        user.role = role
+        await session.commit()
+        return await _sign_in(client, person.id, user.username)
+
+
+async def _sign_in(client: httpx2.AsyncClient, person_id: int, name: str) -> Person:
     form = {"username": name, "password": PASSWORD}
     token = (await client.post(f"{API}/auth/token", data=form)).json()["access_token"]
-    return Person(made.json()["id"], {"Authorization": f"Bearer {token}"})
-
-
-async def appoint(db: Database, person: Person, role: Role) -> Person:
-    """Give somebody a role."""
-    async with db.session() as session:
-        await session.exec(update(User).where(col(User.id) == person.id).values(role=role))
-        await session.commit()
-    return person
+    return Person(person_id, {"Authorization": f"Bearer {token}"})
