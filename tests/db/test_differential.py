@@ -116,7 +116,8 @@ async def stage(
         timeouts = TimeoutPolicy(lock=LOCK_SECONDS)
         async with (
             Database(create_engine(loan.clone, driver=request.param, timeouts=timeouts)) as ours,
-            stock_engine(Database(create_engine(like, driver=request.param))) as stock,
+            Database(create_engine(like, driver=request.param)) as waiting_as_long,
+            stock_engine(waiting_as_long) as stock,
         ):
             stage = Stage(stock, ours.engine)
             listen(ours.engine.sync_engine, "after_cursor_execute", stage.note)

@@ -18,31 +18,31 @@ from neonkit.testing._databases import Databases, Loan
 pytestmark = [pytest.mark.both_drivers, pytest.mark.real_commits]
 
 
-class Shelf(TableModel, table=True):
+class Pantry(TableModel, table=True):
     """Something that holds jars."""
 
     id: int | None = Field(default=None, primary_key=True)
     label: str = Field(max_length=50)
-    tins: list["Tin"] = Relationship(back_populates="shelf", passive_deletes="all")
+    tins: list["Tin"] = Relationship(back_populates="pantry", passive_deletes="all")
 
 
 class Tin(TableModel, table=True):
-    """Something on a shelf."""
+    """Something on a pantry."""
 
     id: int | None = Field(default=None, primary_key=True)
-    shelf_id: int = Field(foreign_key="shelf.id")
-    shelf: Shelf = Relationship(back_populates="tins")
+    pantry_id: int = Field(foreign_key="pantry.id")
+    pantry: Pantry = Relationship(back_populates="tins")
 
 
 @pytest.fixture
-async def shelf(db: Database) -> int:
-    """A shelf with two tins."""
+async def pantry(db: Database) -> int:
+    """A pantry with two tins."""
     async with db.session() as session:
-        made = Shelf(label="oak")
+        made = Pantry(label="oak")
         session.add(made)
         await session.commit()
         assert made.id is not None
-        session.add_all([Tin(shelf_id=made.id), Tin(shelf_id=made.id)])
+        session.add_all([Tin(pantry_id=made.id), Tin(pantry_id=made.id)])
         await session.commit()
         return made.id
 
@@ -51,70 +51,70 @@ def _used(db: Database) -> int:
     return db.pool_use.checked_out
 
 
-async def test_a_read_holds_nothing_afterwards(db: Database, shelf: int) -> None:
+async def test_a_read_holds_nothing_afterwards(db: Database, pantry: int) -> None:
     """After each read the pool has its connection back, and the session counts as begun."""
     async with db.session() as session:
-        found = await session.get(Shelf, shelf)
+        found = await session.get(Pantry, pantry)
         assert (_used(db), session.in_transaction()) == (0, True)
         with pytest.raises(Exception, match="already begun"):
             await session.begin()
-        rows = await session.exec(select(Shelf).options(selectinload(Shelf.tins)))  # type: ignore[arg-type]  # a relation
+        rows = await session.exec(select(Pantry).options(selectinload(Pantry.tins)))  # type: ignore[arg-type]  # a relation
         assert _used(db) == 0
         assert [len(row.tins) for row in rows.all()] == [2]
-        assert found is (await session.exec(select(Shelf))).one()
+        assert found is (await session.exec(select(Pantry))).one()
     assert _used(db) == 0
 
 
-async def test_a_change_after_reads_is_one_statement(db: Database, shelf: int) -> None:
+async def test_a_change_after_reads_is_one_statement(db: Database, pantry: int) -> None:
     """A write takes a connection again, and commits as itself."""
     async with db.session() as session:
-        found = await session.get_one(Shelf, shelf)
+        found = await session.get_one(Pantry, pantry)
         found.label = "ash"
         await session.commit()
         assert _used(db) == 0
-        assert (await session.exec(select(Shelf.label))).one() == "ash"
+        assert (await session.exec(select(Pantry.label))).one() == "ash"
 
 
 @pytest.mark.parametrize("pins", ["connection", "lock", "text", "begin", "write"])
-async def test_what_needs_one_connection_keeps_it(db: Database, shelf: int, pins: str) -> None:
+async def test_what_needs_one_connection_keeps_it(db: Database, pantry: int, pins: str) -> None:
     """From then on to the end of the transaction, reads included."""
     async with db.session() as session:
         if pins == "begin":
             await session.begin()
-        await session.get(Shelf, shelf)
+        await session.get(Pantry, pantry)
         if pins == "connection":
-            await (await session.connection()).execute(select(func.count()).select_from(Shelf))
+            await (await session.connection()).execute(select(func.count()).select_from(Pantry))
         elif pins == "lock":
-            await session.exec(select(Shelf).with_for_update())
+            await session.exec(select(Pantry).with_for_update())
         elif pins == "text":
             await (await session.connection()).execute(text("SELECT 1"))
         elif pins == "write":
-            session.add(Shelf(label="elm"))
+            session.add(Pantry(label="elm"))
             await session.flush()
-        await session.exec(select(Shelf.label))
+        await session.exec(select(Pantry.label))
         assert _used(db) == 1
         await session.rollback()
         assert _used(db) == 0
 
 
-async def test_listeners_of_the_pool_keep_it(db: Database, shelf: int) -> None:
+async def test_listeners_of_the_pool_keep_it(db: Database, pantry: int) -> None:
     """Who counts on a connection for each transaction sees one."""
     seen: list[object] = []
     event.listen(db.engine.sync_engine.pool, "checkin", lambda *given: seen.append(given))
 
     async with db.session() as session:
         for _ in range(3):
-            await session.get(Shelf, shelf, populate_existing=True)
+            await session.get(Pantry, pantry, populate_existing=True)
         assert (_used(db), seen) == (1, [])
     assert len(seen) == 1
 
 
-async def test_a_maker_of_ones_own(db: Database, shelf: int) -> None:
+async def test_a_maker_of_ones_own(db: Database, pantry: int) -> None:
     """`neonkit.AsyncSession` does the same, and can be told not to."""
     for open_reads, used in ((True, 0), (False, 1)):
         maker = async_sessionmaker(db.engine, class_=neonkit.AsyncSession, open_reads=open_reads)
         async with maker() as session:
-            await session.get(Shelf, shelf)
+            await session.get(Pantry, pantry)
             assert _used(db) == used
 
 
@@ -140,48 +140,50 @@ async def test_handlers_that_wait_pin_nothing(small: tuple[Database, Dsn]) -> No
     async def handle() -> int:
         nonlocal most
         async with database.session() as session:
-            first = (await session.exec(select(func.count()).select_from(Shelf))).one()
+            first = (await session.exec(select(func.count()).select_from(Pantry))).one()
             await asyncio.sleep(1)
             most = max(most, database.pool_use.checked_out)
-            return first + (await session.exec(select(func.count()).select_from(Shelf))).one()
+            return first + (await session.exec(select(func.count()).select_from(Pantry))).one()
 
     # pinned, only 30 of them would have had a connection when the others' patience ends
     assert await asyncio.gather(*(handle() for _ in range(80))) == [0] * 80
     assert most <= 5
 
 
-async def test_a_reading_session_still_only_reads(db: Database, shelf: int) -> None:
+async def test_a_reading_session_still_only_reads(db: Database, pantry: int) -> None:
     """The server refuses what cannot be judged here, after any number of reads."""
     async with db.read_session() as session:
         for _ in range(2):
-            await session.get(Shelf, shelf, populate_existing=True)
+            await session.get(Pantry, pantry, populate_existing=True)
             assert _used(db) == 0
         with pytest.raises(neonkit.errors.ReadOnlySessionError):
             await (await session.connection()).execute(text("DELETE FROM tin"))
     async with db.session() as session:
-        session.add(Shelf(label="of a writer"))
+        session.add(Pantry(label="of a writer"))
         await session.flush()
-        session.add(Shelf(label="and another"))
+        session.add(Pantry(label="and another"))
         await session.commit()
-        assert len((await session.exec(select(col(Shelf.id)))).all()) == 3
+        assert len((await session.exec(select(col(Pantry.id)))).all()) == 3
 
 
 async def test_tasks_that_share_a_session_share_its_connection(small: tuple[Database, Dsn]) -> None:
     """Reads at once on one session are answered each by its own rows, and no connection is lost."""
     db, _ = small
     async with db.session() as session:
-        shelves = [Shelf(label=f"n{number}") for number in range(5)]
-        session.add_all(shelves)
+        pantries = [Pantry(label=f"n{number}") for number in range(5)]
+        session.add_all(pantries)
         await session.commit()
-    labels = {shelf.id: shelf.label for shelf in shelves}
+    labels = {pantry.id: pantry.label for pantry in pantries}
 
     for _ in range(20):
         async with db.session() as session:
 
-            async def read(shelf_id: int | None, session: neonkit.AsyncSession = session) -> str:
-                return (await session.exec(select(Shelf.label).where(Shelf.id == shelf_id))).one()
+            async def read(pantry_id: int | None, session: neonkit.AsyncSession = session) -> str:
+                return (
+                    await session.exec(select(Pantry.label).where(Pantry.id == pantry_id))
+                ).one()
 
-            await session.exec(select(Shelf.label))
+            await session.exec(select(Pantry.label))
             assert await asyncio.gather(*map(read, labels)) == list(labels.values())
         assert _used(db) == 0
 
@@ -195,8 +197,8 @@ async def test_what_another_task_is_using_is_not_given_back(
         dsn, driver=database_driver, pool=PoolPolicy(size=1), plain_functions=["pg_sleep"]
     )
     async with Database(engine) as db, db.session() as session:
-        await session.exec(select(Shelf.label))
-        quick = asyncio.create_task(session.exec(select(Shelf.label)))
+        await session.exec(select(Pantry.label))
+        quick = asyncio.create_task(session.exec(select(Pantry.label)))
         slow = asyncio.create_task(session.exec(select(func.pg_sleep(0.5))))
         await quick
         used_meanwhile = _used(db)

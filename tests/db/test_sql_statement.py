@@ -17,7 +17,7 @@ from neonkit.errors import ConditionFailedError, ConfigurationError
 pytestmark = [pytest.mark.both_drivers, pytest.mark.real_commits]
 
 
-class Jar(TableModel, table=True):
+class Crock(TableModel, table=True):
     """Something that is filled."""
 
     id: int | None = Field(default=None, primary_key=True)
@@ -27,13 +27,13 @@ class Jar(TableModel, table=True):
 
 FILL = sql_statement(
     """
-    WITH jar AS (  -- a comment, with a comma and a (bracket
-      SELECT id FROM jar WHERE label = :label AND label <> ') SELECT '
+    WITH crocks AS (  -- a comment, with a comma and a (bracket
+      SELECT id FROM crock WHERE label = :label AND label <> ') SELECT '
     ),
     /* another, SELECT */ filled AS MATERIALIZED (
-      UPDATE jar SET level = level + :more FROM (SELECT 1) AS one
-      WHERE jar.id IN (SELECT id FROM jar WHERE label = :label)
-      RETURNING jar.id, jar.level
+      UPDATE crock SET level = level + :more FROM (SELECT 1) AS one
+      WHERE crock.id IN (SELECT id FROM crock WHERE label = :label)
+      RETURNING crock.id, crock.level
     )
     SELECT id, level, 'a, "b"'::text AS word FROM filled
     """,
@@ -45,14 +45,14 @@ _keys: Iterator[int] = count()
 
 
 def _key() -> Key:
-    return Key(f"key-of-a-jar-{next(_keys)}", b"somebody", (b"body",))
+    return Key(f"key-of-a-crock-{next(_keys)}", b"somebody", (b"body",))
 
 
 @pytest.fixture
-async def jar(db: Database) -> Jar:
-    """One jar, empty."""
+async def crock(db: Database) -> Crock:
+    """One crock, empty."""
     async with db.session() as session:
-        made = Jar(label="plum")
+        made = Crock(label="plum")
         session.add(made)
         await session.commit()
     return made
@@ -60,18 +60,18 @@ async def jar(db: Database) -> Jar:
 
 async def _level(db: Database) -> int:
     async with db.read_session() as session:
-        return (await session.exec(select(Jar.level))).one()
+        return (await session.exec(select(Crock.level))).one()
 
 
-async def test_it_writes_and_answers(db: Database, jar: Jar) -> None:
+async def test_it_writes_and_answers(db: Database, crock: Crock) -> None:
     """One statement, its steps and its answer, in a round trip."""
     filled = await db.execute(FILL, parameters={"label": "plum", "more": 3})
 
-    assert tuple(filled.one()) == (jar.id, 3, 'a, "b"')
+    assert tuple(filled.one()) == (crock.id, 3, 'a, "b"')
     assert await _level(db) == 3
 
 
-async def test_a_key_goes_around_it(db: Database, jar: Jar) -> None:
+async def test_a_key_goes_around_it(db: Database, crock: Crock) -> None:
     """Under a key it happens once, and the repeat has the same answer."""
     key = _key()
     answers = [
@@ -79,22 +79,24 @@ async def test_a_key_goes_around_it(db: Database, jar: Jar) -> None:
         for _ in range(2)
     ]
 
-    assert answers == [(jar.id, 3, 'a, "b"')] * 2
+    assert answers == [(crock.id, 3, 'a, "b"')] * 2
     assert await _level(db) == 3
 
 
-@pytest.mark.usefixtures("jar")
+@pytest.mark.usefixtures("crock")
 @pytest.mark.parametrize("is_keyed", [True, False])
 async def test_a_condition_that_fails_undoes_it(db: Database, is_keyed: bool) -> None:
     """Nothing of its steps stays, and the key is free."""
     key = _key() if is_keyed else None
-    other = Condition(select(Jar.id).where(col(Jar.label) == "none").exists(), name="other jar")
+    other = Condition(
+        select(Crock.id).where(col(Crock.label) == "none").exists(), name="other crock"
+    )
     values = {"label": "plum", "more": 3}
 
-    with pytest.raises(ConditionFailedError, match="other jar") as failed:
+    with pytest.raises(ConditionFailedError, match="other crock") as failed:
         await db.execute(FILL, key, parameters=values, conditions=[other])
 
-    assert failed.value.name == "other jar"
+    assert failed.value.name == "other crock"
     assert await _level(db) == 0
     assert (await db.execute(FILL, key, parameters=values)).one().level == 3
 
