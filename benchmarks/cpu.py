@@ -63,9 +63,9 @@ around them, which would add the same to all.
 * neonkit's session adds what tells it when to begin and when not to: the statement judged, the
   round trip counted and timed, a deadline on each wait, the writes noted that nobody may forget to
   commit, the connection looked at before it is lent.
-* `ReadSessionDep` is a generator that FastAPI ends before the response begins. A dependency that
-  only returns, such as `DatabaseDep`, is cheaper, but could not refuse to answer 201 for work that
-  nobody committed.
+* `ReadSessionDep` makes a session and puts its end on the stack of the request that FastAPI unwinds
+  before the response begins: there it can still refuse to answer 201 for work that nobody committed.
+  `DatabaseDep` has no end, and is cheaper.
 * `Database.execute` leaves the session out, and the statement's construction where it is made once.
 
 ## What was tried
