@@ -63,9 +63,9 @@ around them, which would add the same to all.
 * neonkit's session adds what tells it when to begin and when not to: the statement judged, the
   round trip counted and timed, a deadline on each wait, the writes noted that nobody may forget to
   commit, the connection looked at before it is lent.
-* `ReadSessionDep` makes a session and puts its end on the stack of the request that FastAPI unwinds
-  before the response begins: there it can still refuse to answer 201 for work that nobody committed.
-  `DatabaseDep` has no end, and is cheaper.
+* `ReadSessionDep` makes a session and puts its end on the request's stack, which FastAPI unwinds
+  before the response begins: there it can still refuse to answer 201 for work that nobody
+  committed. `DatabaseDep` has no end, and is cheaper.
 * `Database.execute` leaves the session out, and the statement's construction where it is made once.
 
 ## What was tried
