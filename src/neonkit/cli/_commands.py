@@ -64,6 +64,10 @@ Text = Annotated[
     str | None,
     typer.Option("-m", "--message", help="What changes, in a few words.", show_default=False),
 ]
+Lint = Annotated[
+    bool,
+    typer.Option("--lint", help="Judge what the database lacks by what it locks; change nothing."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -130,17 +134,18 @@ def serve(app: App = None, host: Host = None, port: Port = None, workers: Worker
 
 
 @commands.command(
-    epilog="\b\nExamples:\n  neonkit migrate notes:app\n  neonkit migrate notes:app --json"
+    epilog="\b\nExamples:\n  neonkit migrate notes:app\n  neonkit migrate notes:app --lint"
 )
-def migrate(app: App = None, *, json: Json = False) -> None:
+def migrate(app: App = None, *, lint: Lint = False, json: Json = False) -> None:
     """Bring the database to head, over the direct URL.
 
-    Safe from many replicas at once: one migrates under a lock, the others wait. Exit code 0, or 1
-    with one line that says what failed.
+    Safe from many replicas at once: one migrates under a lock, the others wait. In production,
+    what would hurt those who use the tables is refused. Exit code 0, or 1 with what failed.
     """
+    from neonkit.cli._migrations import lint_migrations
     from neonkit.cli._migrations import migrate as run
 
-    sys.exit(run(app, is_json=json))
+    sys.exit((lint_migrations if lint else run)(app, is_json=json))
 
 
 @commands.command(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -10,7 +11,15 @@ from sqlmodel import SQLModel
 from neonkit.cli._environment import read_settings
 from neonkit.cli._target import find_target, runtime_of
 from neonkit.errors import ConfigurationError
-from neonkit.migrations import History, MigrationError, make_revision, upgrade, upgrade_schema
+from neonkit.migrations import (
+    Finding,
+    History,
+    MigrationError,
+    lint,
+    make_revision,
+    upgrade,
+    upgrade_schema,
+)
 from neonkit.settings import Settings, database_at
 
 _ELSEWHERE = (
@@ -42,6 +51,28 @@ def migrate(app: str | None, *, is_json: bool) -> int:
     else:
         typer.echo("\n".join(f"applied {each}" for each in applied) or "the database is at head")
     return 0
+
+
+def lint_migrations(app: str | None, *, is_json: bool) -> int:
+    """Judge the revisions that the database lacks, and change nothing.
+
+    Returns:
+        The exit code: 1 where one would hurt and does not say why not, or the database is away.
+
+    Raises:
+        ConfigurationError: no app is named, it has no neonkit, or its settings are wrong.
+    """
+    settings, history = _of_app(app)
+    try:
+        findings = asyncio.run(_lint(settings, history))
+    except MigrationError as error:
+        return _fail(error, is_json=is_json)
+    refused = [each for each in findings if each.reason is None]
+    if is_json:
+        typer.echo(json.dumps({"ok": not refused, "findings": [asdict(each) for each in findings]}))
+    else:
+        typer.echo("\n".join(map(str, findings)) or "nothing that would hurt")
+    return 1 if refused else 0
 
 
 def makemigrations(app: str | None, message: str | None, *, is_json: bool) -> int:
@@ -100,7 +131,14 @@ def _fail(error: MigrationError, *, is_json: bool) -> int:
 async def _upgrade(settings: Settings, history: History) -> tuple[str, ...]:
     async with database_at(settings.direct_dsn) as dsn:
         await upgrade_schema(dsn)
-        return await upgrade(dsn, history.folder) if history.is_ours else ()
+        if not history.is_ours:
+            return ()
+        return await upgrade(dsn, history.folder, refuses_danger=settings.is_production)
+
+
+async def _lint(settings: Settings, history: History) -> list[Finding]:
+    async with database_at(settings.direct_dsn) as dsn:
+        return await lint(dsn, history.folder) if history.is_ours else []
 
 
 async def _make(settings: Settings, history: History, message: str | None) -> Path | None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext, MigrationStep
+from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,28 +18,44 @@ import neonkit.models  # noqa: F401  # names constraints: a revision's CHECK get
 from neonkit._seams.alembic import steps_to
 from neonkit.db import PoolPolicy, TimeoutPolicy, bring_schema, create_engine, open_scope
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import MigrationError, explained
+from neonkit.migrations._errors import DangerousMigrationError, MigrationError, explained
 from neonkit.migrations._history import head_of, knows, read_script
+from neonkit.migrations._lint import Finding, concurrent_indexes, findings_in
+from neonkit.migrations._patience import run_patiently
 
 _WEEK = 7 * 86400.0
 _TIMEOUTS = TimeoutPolicy(statement=_WEEK, lock=60.0, request=15.0)
 _POOL = PoolPolicy(size=1, overflow=0)
 _LOCK = 0x6E656F6E_6D696772  # "neonmigr": any number, the same in every process
 _PAUSE = 0.25
+_INVALID = text("""
+SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON oid = indexrelid
+WHERE NOT indisvalid AND relname = ANY(:names)
+  AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE index_relid = indexrelid)
+""")
 
 
-async def upgrade(dsn: Dsn, folder: Path, *, patience: float = 600.0) -> tuple[str, ...]:
+async def upgrade(
+    dsn: Dsn,
+    folder: Path,
+    *,
+    patience: float = 600.0,
+    lock_patience: float = 60.0,
+    refuses_danger: bool = False,
+) -> tuple[str, ...]:
     """Apply the revisions that a database lacks, each in a transaction of its own.
 
     Safe from many processes at once: one runs them under a session's advisory lock, the others
     wait and find nothing left to do. A database at head is asked one question and not locked.
-    The service's timeouts do not hold here: a statement may run for a week, and wait a minute for
-    a lock.
+    The service's timeouts do not hold here: a statement may run for a week. It waits a tenth of a
+    second for a lock behind which others would queue up; the revision is run again a little later.
 
     Args:
         dsn: the direct URL; a pooler would take the lock's session away.
         folder: of a `History` that is ours.
         patience: seconds to wait while another process migrates.
+        lock_patience: seconds in which a revision is tried that meets a locked table.
+        refuses_danger: whether a revision that would hurt those who use its tables is refused.
 
     Returns:
         the revisions that were applied, oldest first.
@@ -47,6 +64,7 @@ async def upgrade(dsn: Dsn, folder: Path, *, patience: float = 600.0) -> tuple[s
         ConfigurationError: the folder's revisions are not one line.
         MigrationError: a revision failed, the database is away or has a revision that the folder
             lacks, or another process held the lock for too long.
+        DangerousMigrationError: a statement would hurt, and its revision does not say why not.
     """
     script = read_script(folder)
     head = head_of(script)
@@ -56,7 +74,29 @@ async def upgrade(dsn: Dsn, folder: Path, *, patience: float = 600.0) -> tuple[s
         if await connection.run_sync(_is_at, script, head):
             return ()
         await _lock(connection, patience)
-        return await connection.run_sync(run_to, script, head)
+        pending = await connection.run_sync(pending_steps, script, head)
+        if refuses_danger:
+            await connection.run_sync(_refuse_danger, pending)
+        await _drop_invalid(connection, concurrent_indexes(pending))
+        await run_patiently(connection, partial(run_to, script=script, head=head), lock_patience)
+        return tuple(step.revision.revision for step in pending)
+
+
+async def lint(dsn: Dsn, folder: Path) -> list[Finding]:
+    """Judge the revisions that a database lacks, and change nothing.
+
+    Raises:
+        ConfigurationError: the folder's revisions are not one line, or allow what is no rule.
+        MigrationError: the database is away, or has a revision that the folder lacks.
+    """
+    script = read_script(folder)
+    head = head_of(script)
+    if head is None:
+        return []
+    async with connected(dsn) as connection:
+        await connection.run_sync(_is_at, script, head)
+        pending = await connection.run_sync(pending_steps, script, head)
+        return await connection.run_sync(partial(findings_in, pending))
 
 
 async def upgrade_schema(dsn: Dsn) -> None:
@@ -137,6 +177,34 @@ def run_to(connection: Connection, script: ScriptDirectory, head: str) -> tuple[
             raise
         raise AssertionError from error
     return tuple(applied)
+
+
+def pending_steps(
+    connection: Connection, script: ScriptDirectory, head: str
+) -> Sequence[RevisionStep]:
+    """The revisions that a database lacks, oldest first."""
+    current = _current(connection)
+    connection.rollback()
+    return tuple(steps_to(script, head, current))
+
+
+def _refuse_danger(connection: Connection, pending: Sequence[RevisionStep]) -> None:
+    found = [each for each in findings_in(pending, connection) if each.reason is None]
+    if found:
+        raise DangerousMigrationError(found)
+
+
+async def _drop_invalid(connection: AsyncConnection, names: Sequence[str]) -> None:
+    """Drop what is left of indexes whose CREATE INDEX CONCURRENTLY failed: it is built again."""
+    if not names:
+        return
+    usual = await connection.get_isolation_level()
+    await connection.rollback()
+    await connection.execution_options(isolation_level="AUTOCOMMIT")
+    for left in (await connection.scalars(_INVALID, {"names": list(names)})).all():
+        await connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {left}")
+    await connection.rollback()
+    await connection.execution_options(isolation_level=usual)
 
 
 def _is_at(connection: Connection, script: ScriptDirectory, head: str) -> bool:

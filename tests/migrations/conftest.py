@@ -1,0 +1,77 @@
+"""A database and a folder of revisions for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from secrets import token_hex
+from typing import Protocol
+
+import asyncpg
+import pytest
+
+from neonkit.dsn import Dsn
+from neonkit.local import LocalServer
+
+REVISION = """
+from alembic import op
+import sqlalchemy as sa
+from neonkit.migrations import backfill
+revision, down_revision = {name!r}, {after!r}
+{more}
+def upgrade():
+    {body}
+def downgrade():
+    pass
+"""
+
+
+class Write(Protocol):
+    """Put a revision behind those that are there."""
+
+    def __call__(self, *body: str, more: str = "") -> str:
+        """Write it, with these lines in `upgrade`, and return its name."""
+        ...
+
+
+@pytest.fixture(scope="package")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of these tests' own."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = asyncio.run(LocalServer.start(folder, is_durable=False))
+    yield server.url
+    asyncio.run(server.stop())
+
+
+@pytest.fixture
+async def dsn(server_url: str) -> AsyncIterator[Dsn]:
+    """An empty database of the test's own."""
+    name = f"migrated_{token_hex(4)}"
+    connection = await asyncpg.connect(server_url)
+    await connection.execute(f'CREATE DATABASE "{name}"')
+    yield Dsn.parse(server_url).replace(database=name)
+    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await connection.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A history without revisions."""
+    (tmp_path / "versions").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def write(folder: Path) -> Write:
+    """Write revisions, one behind the other."""
+    names: list[str] = []
+
+    def write_revision(*body: str, more: str = "") -> str:
+        name = f"r{len(names)}"
+        text = REVISION.format(
+            name=name, after=names[-1] if names else None, body="\n    ".join(body), more=more
+        )
+        (folder / "versions" / f"{name}.py").write_text(text)
+        names.append(name)
+        return name
+
+    return write_revision
