@@ -9,12 +9,13 @@ import pytest
 from fastapi import FastAPI
 
 from neonkit import Database
-from neonkit.auth import Principal, issue_access_token
+from neonkit.auth import Principal, SignIns
 from neonkit.dsn import Dsn
 from neonkit.testing import LiveServer
 from neonkit.testing._databases import Loan
 from neonkit_starter.posts.models import Post
 from neonkit_starter.users.models import Role, User
+from neonkit_starter.users.queries import principal_of
 
 API = "/api/v1"
 NOBODY: dict[str, str] = {}
@@ -75,15 +76,21 @@ async def cast(app: FastAPI, db: Database) -> Cast:
         post = Post(author_id=users["ada"].id or 0, title="On looms", content="They weave.")
         session.add(post)
         await session.commit()
-        people = {name: sign(app, user) for name, user in users.items()}
+        people = {name: sign(app, db, user) for name, user in users.items()}
         return Cast(**people, post=post.id or 0)
 
 
-def sign(app: FastAPI, user: User) -> Person:
+def sign(app: FastAPI, db: Database, user: User) -> Person:
     """Sign a user in, as `/auth/token` does."""
     principal = Principal(user.id or 0, user.role)
-    token = issue_access_token(app.state.neonkit.tokens, str(user.id), principal)
-    return Person(principal.id, {"Authorization": f"Bearer {token}"})
+    return Person(principal.id, headers_of(app, db, principal))
+
+
+def headers_of(app: FastAPI, db: Database, principal: Principal) -> dict[str, str]:
+    """Begin a sign-in, and call by it."""
+    sign_ins = SignIns(db, app.state.neonkit.tokens, principal_of)
+    pair = sign_ins.begin(str(principal.id), principal)
+    return {"Authorization": f"Bearer {pair.access_token}"}
 
 
 Call = Callable[..., Awaitable[httpx2.Response]]

@@ -166,6 +166,10 @@ SIGNED_IN: dict[str, dict[str, Any]] = {
     "GET /users/{user_id}": {},
     "PATCH /users/{user_id}": {"json": {"email": "other@example.com"}},
     "DELETE /users/{user_id}": {},
+    "POST /users/{user_id}/anonymize": {},
+    "POST /auth/password": {
+        "json": {"current_password": "x", "new_password": "analytical engines"},
+    },
     "POST /posts": {"json": POST},
     "PATCH /posts/{post_id}": {"json": {"title": "Other"}},
     "DELETE /posts/{post_id}": {},

@@ -14,11 +14,11 @@ from httpx2 import AsyncClient, Response
 from sqlalchemy import text
 
 from neonkit import Database
-from neonkit.auth import Principal, issue_access_token
+from neonkit.auth import Principal
 from neonkit.testing import TripBudget, TripCounter
 from neonkit.testing._budget_file import read_budgets
 from neonkit_starter.users.models import Role
-from starter.conftest import Cast
+from starter.conftest import Cast, headers_of
 
 _numbers = count(1)
 FILE = Path(__file__).with_name("round_trips.toml")
@@ -51,6 +51,7 @@ POST = _sends(json={"title": "A title", "content": "Some content"})
 USER = _sends(
     json={"username": "{new}", "email": "{new}@example.com", "password": PASSWORD},
 )
+REFRESH = _sends(json={"refresh_token": "{refresh_token}"})
 EMAIL = _sends(json={"email": "other-{new}@example.com"})
 TRANSFER = _sends(
     json={"from_account_id": "{payer}", "to_account_id": "{payee}", "amount": "1.00"},
@@ -74,6 +75,12 @@ CASES: dict[str, Case] = {
         options=_sends(data={"username": "{new}", "password": PASSWORD}),
         after="POST /api/v1/users",
     ),
+    "POST /api/v1/auth/refresh": Case(options=REFRESH, after="POST /api/v1/auth/token"),
+    "POST /api/v1/auth/logout": Case(options=REFRESH, after="POST /api/v1/auth/token"),
+    "POST /api/v1/auth/password": Case(
+        who="made", after="POST /api/v1/users",
+        options=_sends(json={"current_password": PASSWORD, "new_password": PASSWORD + "!"}),
+    ),
     "POST /api/v1/users": Case(options=USER),
     "POST /api/v1/users, with a key": Case(options=USER | _sends(headers=KEYED)),
     "GET /api/v1/users": Case(who="moderator"),
@@ -92,6 +99,9 @@ CASES: dict[str, Case] = {
     "PATCH /api/v1/users/{user_id}": Case("/api/v1/users/{ada}", "ada", EMAIL),
     "DELETE /api/v1/users/{user_id}": Case(
         "/api/v1/users/{made}", "admin", after="POST /api/v1/users"
+    ),
+    "POST /api/v1/users/{user_id}/anonymize": Case(
+        "/api/v1/users/{made}/anonymize", "made", after="POST /api/v1/users"
     ),
     "GET /api/v1/users/{user_id}/posts": Case("/api/v1/users/{ada}/posts"),
     "GET /api/v1/posts": Case(),
@@ -159,6 +169,7 @@ class Starter:
     app: FastAPI
     client: AsyncClient
     cast: Cast
+    db: Database
 
     async def send(self, name: str, known: dict[str, Any]) -> Response:
         """Send a case's request; it must succeed."""
@@ -173,17 +184,20 @@ class Starter:
 
     async def prepare(self, name: str, known: dict[str, Any]) -> dict[str, Any]:
         """Send what a case comes after, and add what is new to what is known."""
-        known = {**known, "new": f"new-{next(_numbers):06}"}
-        if before := CASES[name].after:
-            known["made"] = (await self.send(before, known)).json()["id"]
-        return known
+        return await self._follow(name, {**known, "new": f"new-{next(_numbers):06}"})
+
+    async def _follow(self, name: str, known: dict[str, Any]) -> dict[str, Any]:
+        before = CASES[name].after
+        if not before:
+            return known
+        known = await self._follow(before, known)
+        made = (await self.send(before, known)).json()
+        return known | ({"made": made["id"]} if "id" in made else made)
 
     def _headers_of(self, who: str, known: dict[str, Any]) -> dict[str, str]:
         if who != "made":
             return self.cast.headers_of(who)
-        principal = Principal(known["made"], Role.USER)
-        token = issue_access_token(self.app.state.neonkit.tokens, str(principal.id), principal)
-        return {"Authorization": f"Bearer {token}"}
+        return headers_of(self.app, self.db, Principal(known["made"], Role.USER))
 
 
 def _filled(value: Any, known: dict[str, Any]) -> Any:  # noqa: ANN401  # whatever a client takes
@@ -202,13 +216,13 @@ def _told(answer: Response) -> int:
 
 
 @pytest.fixture
-async def starter(app: FastAPI, client: AsyncClient, cast: Cast) -> Starter:
+async def starter(app: FastAPI, client: AsyncClient, cast: Cast, db: Database) -> Starter:
     """The starter, when its start-up is over."""
     for _ in range(1000):
         if (await client.get("/health/startup")).is_success:
             break
         await asyncio.sleep(0.01)
-    return Starter(app, client, cast)
+    return Starter(app, client, cast, db)
 
 
 @pytest.fixture

@@ -1,8 +1,18 @@
-"""Who calls: passwords at rest, and access tokens."""
+"""Who calls: passwords at rest, tokens, and the sign-ins that they belong to."""
 
 from neonkit._public_names import show_public_names
 from neonkit.auth._passwords import hash_password, verify_password
-from neonkit.auth._principals import Principal
+from neonkit.auth._principals import Principal, SignIn
+from neonkit.auth._security_log import SecurityEvent, log_security_event
+from neonkit.auth._sign_ins import (
+    FindPrincipal,
+    SignIns,
+    TokenPair,
+    alive_values,
+    ending_sign_ins,
+    is_alive,
+    sign_in_epoch,
+)
 from neonkit.auth._tokens import (
     AccessToken,
     TokenPolicy,
@@ -12,11 +22,21 @@ from neonkit.auth._tokens import (
 
 __all__ = [
     "AccessToken",
+    "FindPrincipal",
     "Principal",
+    "SecurityEvent",
+    "SignIn",
+    "SignIns",
+    "TokenPair",
     "TokenPolicy",
+    "alive_values",
+    "ending_sign_ins",
     "hash_password",
+    "is_alive",
     "issue_access_token",
+    "log_security_event",
     "read_access_token",
+    "sign_in_epoch",
     "verify_password",
 ]
 

@@ -34,15 +34,16 @@ async def verify_password(password: str, hashed: str | None) -> bool:
 
     Args:
         password: what was typed.
-        hashed: `None` where there is no such user: the answer is no, and takes as long.
+        hashed: `None` where there is no such user, or anything that is no hash: the answer is no,
+            and takes as long.
     """
     async with _slots(asyncio.get_running_loop()):
-        is_right = await asyncio.to_thread(_matches, password, hashed)
-    return is_right and hashed is not None
+        return await asyncio.to_thread(_matches, password, hashed)
 
 
 def _matches(password: str, hashed: str | None) -> bool:
-    return _hasher().verify(password, hashed or _nobodys_hash())
+    known = hashed if hashed and Argon2Hasher.identify(hashed) else None
+    return _hasher().verify(password, known or _nobodys_hash()) and known is not None
 
 
 @cache

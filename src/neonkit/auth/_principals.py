@@ -1,9 +1,22 @@
-"""Principals: callers, and their role."""
+"""Principals: callers, their role, and the sign-in that they call by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from neonkit.errors import ForbiddenError
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """What lasts from a password until a logout: a family of refresh tokens, and what they renew.
+
+    Attributes:
+        id: names it, without being a secret.
+        epoch: how often its owner had ended all sign-ins when it began.
+    """
+
+    id: bytes
+    epoch: int = 0
 
 
 @dataclass(frozen=True)
@@ -13,10 +26,12 @@ class Principal:
     Attributes:
         id: the user's.
         role: theirs, such as `admin`; of an enum's member it is the value.
+        sign_in: by which they call; `None` where their token belongs to none.
     """
 
     id: int
     role: str
+    sign_in: SignIn | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "role", role_name(self.role))

@@ -29,6 +29,27 @@ _REVISIONS = (
         """,
         "CREATE INDEX ON neonkit.keys (expires_at)",
     ),
+    (
+        # a sign-in that was renewed or has ended; its id is a hash, and no token is kept
+        """
+        CREATE TABLE neonkit.sign_ins (
+          id bytea PRIMARY KEY,
+          generation integer NOT NULL,
+          renewed_at timestamptz NOT NULL,
+          ended_at timestamptz,
+          expires_at timestamptz NOT NULL
+        )
+        """,
+        "CREATE INDEX ON neonkit.sign_ins (expires_at)",
+        # how often somebody has ended all of their sign-ins, and the one that went on
+        """
+        CREATE TABLE neonkit.sign_in_epochs (
+          subject text PRIMARY KEY,
+          number integer NOT NULL,
+          kept bytea
+        )
+        """,
+    ),
 )
 
 

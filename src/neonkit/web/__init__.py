@@ -6,9 +6,11 @@ from neonkit.web._answers import CreatedDep, existing
 from neonkit.web._callers import (
     CallerDep,
     PrincipalDep,
+    SignInsDep,
     TokenPolicyDep,
     get_caller,
     get_principal,
+    get_sign_ins,
     require_role,
 )
 from neonkit.web._drain_switch import draining
@@ -56,6 +58,7 @@ __all__ = [
     "ReadSessionDep",
     "Runtime",
     "SessionDep",
+    "SignInsDep",
     "TokenPolicyDep",
     "add_boot_step",
     "add_docs",
@@ -71,6 +74,7 @@ __all__ = [
     "get_principal",
     "get_read_session",
     "get_session",
+    "get_sign_ins",
     "install",
     "raises",
     "readable_operation_ids",

@@ -8,13 +8,22 @@ from types import TracebackType
 from typing import Annotated, Any
 
 from fastapi import Depends
-from sqlalchemy import ColumnElement, Enum, Select, bindparam
+from sqlalchemy import ColumnElement, Enum, Select, and_, bindparam
 from sqlalchemy.types import TypeEngine
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from neonkit._seams.fastapi import function_stack_of
-from neonkit.auth import AccessToken, Principal, TokenPolicy, read_access_token
+from neonkit.auth import (
+    AccessToken,
+    FindPrincipal,
+    Principal,
+    SignIns,
+    TokenPolicy,
+    alive_values,
+    is_alive,
+    read_access_token,
+)
 from neonkit.db import Bound, Database, Guard, bind, build_once, guard_scope
 from neonkit.errors import (
     ConfigurationError,
@@ -23,7 +32,7 @@ from neonkit.errors import (
     NotFoundError,
 )
 from neonkit.web._bearer_token import BearerScheme, bearer_token
-from neonkit.web._runtime import FindPrincipal, Runtime
+from neonkit.web._runtime import Runtime
 from neonkit.web._session_dependencies import DatabaseDep
 
 _ID, _ROLE = "neonkit_caller", "neonkit_caller_role"
@@ -42,6 +51,17 @@ async def get_token_policy(connection: HTTPConnection) -> TokenPolicy:
 
 
 TokenPolicyDep = Annotated[TokenPolicy, Depends(get_token_policy)]
+
+
+async def get_sign_ins(connection: HTTPConnection, database: DatabaseDep) -> SignIns:
+    """The sign-ins of this app's users: begun, renewed and ended."""
+    runtime = Runtime.of(connection)
+    if runtime.principal is None:
+        raise no_principal("this route")
+    return SignIns(database, runtime.tokens, runtime.principal)
+
+
+SignInsDep = Annotated[SignIns, Depends(get_sign_ins)]
 
 
 class _CallerScheme(BearerScheme):
@@ -129,24 +149,35 @@ def _read(connection: HTTPConnection) -> tuple[AccessToken, FindPrincipal]:
 
 async def _look(database: Database, find: FindPrincipal, token: AccessToken) -> Principal:
     """Read who calls, in a round trip of its own."""
+    found = find(token.subject)
+    if token.sign_in is not None:
+        found = found.where(is_alive()).params(alive_values(token.subject, token.sign_in))
     async with database.read_session() as session:
         connection = await session.connection()
-        row = (await connection.execute(find(token.subject))).one_or_none()
+        row = (await connection.execute(found)).one_or_none()
     if row is None or not row[2]:
         raise InvalidTokenError
-    return Principal(id=row[0], role=_text_of(row[1]))
+    return Principal(id=row[0], role=_text_of(row[1]), sign_in=token.sign_in)
 
 
 def _guard(find: FindPrincipal, token: AccessToken, who: Principal) -> Guard:
-    """The condition that the database says of the caller as their token does, and active."""
+    """The condition that the database says of the caller as their token does, and active.
+
+    And their sign-in has not ended.
+    """
     known = bind(find(token.subject))
-    same, kind = build_once(_same, known)
+    same, kind = build_once(_same, known, token.sign_in is not None)
     values = {**known.values, _ID: who.id, _ROLE: _as_kept(who.role, kind)}
+    if token.sign_in is not None:
+        values |= alive_values(token.subject, token.sign_in)
     bound = Bound((same,), values, is_lasting=known.is_lasting)
     return Guard(bound, failure=InvalidTokenError)
 
 
-def _same(known: Select[*tuple[Any, ...]]) -> tuple[ColumnElement[bool], TypeEngine[Any]]:
+def _same(
+    has_sign_in: bool,  # given by place, as whatever tells templates apart
+    known: Select[*tuple[Any, ...]],
+) -> tuple[ColumnElement[bool], TypeEngine[Any]]:
     """True if the database knows somebody of an id and a role as active; and a role's type."""
     identity, role, is_active = known.selected_columns
     same = known.where(
@@ -155,7 +186,8 @@ def _same(known: Select[*tuple[Any, ...]]) -> tuple[ColumnElement[bool], TypeEng
         is_active,
     )
     # of itself, whatever statement it stands in: that may read the same table
-    return same.correlate(None).exists(), role.type
+    is_same: ColumnElement[bool] = same.correlate(None).exists()
+    return and_(is_same, is_alive()) if has_sign_in else is_same, role.type
 
 
 def _as_kept(role: str, kind: TypeEngine[Any]) -> object:

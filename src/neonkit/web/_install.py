@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from neonkit._seams.starlette import lifespan_of, set_lifespan
+from neonkit.auth import FindPrincipal
 from neonkit.db import Database
 from neonkit.errors import ConfigurationError
 from neonkit.migrations import find_history
@@ -33,7 +34,7 @@ from neonkit.web._openapi import document, readable_operation_ids
 from neonkit.web._problem_middleware import ProblemMiddleware
 from neonkit.web._problems import decided_problem
 from neonkit.web._request_middleware import RequestMiddleware
-from neonkit.web._runtime import BootStep, FindPrincipal, NameCaller, Runtime
+from neonkit.web._runtime import BootStep, NameCaller, Runtime
 from neonkit.web._security_headers import SecurityHeaders
 from neonkit.web._shadowed_routes import name_shadowed_routes
 

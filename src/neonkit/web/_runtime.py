@@ -5,15 +5,13 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
-from typing import Any
 
-from sqlalchemy import Select
 from sqlmodel import SQLModel
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.types import Scope as ConnectionScope
 
-from neonkit.auth import TokenPolicy
+from neonkit.auth import FindPrincipal, TokenPolicy
 from neonkit.db import Database, create_engine, fault_of, has_schema, open_scope
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError, NeonkitError
@@ -24,7 +22,6 @@ from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings, database_at
 from neonkit.web._problems import TABLE, Problem
 
-FindPrincipal = Callable[[str], Select[*tuple[Any, ...]]]
 NameCaller = Callable[[HTTPConnection], str | None]
 BootStep = Callable[[Database], Awaitable[None]]
 
@@ -160,8 +157,13 @@ class Runtime:
 
     @cached_property
     def tokens(self) -> TokenPolicy:
-        """How access tokens are signed, and for how long they hold."""
-        return TokenPolicy(self.settings.signing_keys, lifetime=self.settings.access_token_ttl)
+        """How tokens are signed, and for how long they hold."""
+        return TokenPolicy(
+            self.settings.signing_keys,
+            lifetime=self.settings.access_token_ttl,
+            refresh_lifetime=self.settings.refresh_token_ttl,
+            refresh_grace=self.settings.refresh_token_grace,
+        )
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

@@ -1,1 +1,1 @@
-"""A user together with what the user has written."""
+"""A user together with what is theirs: posts and accounts."""

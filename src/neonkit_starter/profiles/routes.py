@@ -1,21 +1,23 @@
-"""The route that shows a user, with posts where they are asked for."""
+"""The routes of a user together with what is theirs."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, select, update
 from sqlmodel import col
 
-from neonkit import CallerDep, DatabaseDep, existing
-from neonkit.errors import NotFoundError
+from neonkit import CallerDep, Condition, DatabaseDep, OptionalIdempotencyKey, existing
+from neonkit.auth import ending_sign_ins, log_security_event
+from neonkit.errors import HasDependentsError, NotFoundError
 from neonkit.web import raises
+from neonkit_starter.accounts.models import Account, Status
 from neonkit_starter.parameters import Id
 from neonkit_starter.posts import queries as posts
 from neonkit_starter.posts.models import Post
 from neonkit_starter.profiles.schemas import UserReadWithPosts
 from neonkit_starter.users import queries as users
-from neonkit_starter.users.models import User
+from neonkit_starter.users.models import Role, User
 from neonkit_starter.users.rules import refuse_strangers
 from neonkit_starter.users.schemas import UserRead
 
@@ -37,6 +39,44 @@ async def read_user(
     if include is None:
         return existing(await db.execute(users.USERS.where(col(User.id) == user_id)))
     return _with_posts((await db.execute(_user_with_posts(user_id))).all())
+
+
+@router.post(
+    "/users/{user_id}/anonymize",
+    status_code=204,
+    openapi_extra=raises(HasDependentsError, NotFoundError),
+)
+async def anonymize_user(
+    user_id: Id, me: CallerDep, db: DatabaseDep, key: OptionalIdempotencyKey
+) -> None:
+    """Forget who somebody is, for good; posts and closed accounts stay, without a name."""
+    refuse_strangers(me, user_id)
+    user = select(col(User.id)).where(col(User.id) == user_id)
+    opened = select(col(Account.id)).where(
+        col(Account.owner_id) == user_id, col(Account.status) == Status.OPEN
+    )
+    rules = [
+        Condition(user.exists(), NotFoundError),
+        Condition(~opened.exists(), HasDependentsError),
+    ]
+    await db.execute(_anonymizing(user_id), key, conditions=rules)
+    log_security_event("sign-ins-ended", subject=str(user_id), by=str(me.id))
+
+
+def _anonymizing(user_id: int) -> Select[*tuple[Any, ...]]:
+    """Replace what is personal by what nobody could register, and end all sign-ins."""
+    nobody = f"anonymous~{user_id}"
+    values = {
+        "username": nobody,
+        "email": f"{nobody}@invalid",
+        "hashed_password": "-",  # no password has this hash
+        "role": Role.USER,
+        "is_active": False,
+    }
+    change = update(User).where(col(User.id) == user_id).values(values)
+    changed = change.returning(users.SUBJECT.label("subject")).cte("changed")
+    ended = ending_sign_ins(changed, changed.c.subject)
+    return select(changed.c.subject).add_cte(ended.cte("ended"))
 
 
 def _user_with_posts(user_id: int) -> Select[*tuple[Any, ...]]:

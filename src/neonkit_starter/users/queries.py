@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, String, cast, func, select
 from sqlmodel import col
 from sqlmodel import select as select_entity
 from sqlmodel.sql.expression import SelectOfScalar
 
+from neonkit.auth import sign_in_epoch
 from neonkit_starter.users.models import User
 
 SHOWN = (
@@ -18,12 +19,26 @@ SHOWN = (
     col(User.created_at),
 )
 USERS = select(*SHOWN)
+SUBJECT = cast(col(User.id), String)
+"""The subject of a user's tokens."""
 
 
 def principal_of(subject: str) -> Select[*tuple[Any, ...]]:
     """Who a token's owner is, for the toolkit; the subject is the user's id."""
     principal = select(col(User.id), col(User.role), col(User.is_active))
     return principal.where(col(User.id) == int(subject))
+
+
+def login_of(username: str) -> Select[*tuple[Any, ...]]:
+    """What a login looks at, of the user of this name."""
+    looked_at = (
+        col(User.id),
+        col(User.role),
+        col(User.is_active),
+        col(User.hashed_password),
+        sign_in_epoch(SUBJECT).label("epoch"),
+    )
+    return select(*looked_at).where(func.lower(col(User.username)) == func.lower(username))
 
 
 def user_by_username(username: str) -> SelectOfScalar[User]:

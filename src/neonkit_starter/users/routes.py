@@ -15,7 +15,7 @@ from neonkit import (
     existing,
     paginate,
 )
-from neonkit.auth import hash_password
+from neonkit.auth import hash_password, log_security_event
 from neonkit.errors import (
     DuplicateError,
     ForbiddenError,
@@ -31,6 +31,8 @@ from neonkit_starter.users.rules import refuse_strangers, refuse_weak
 from neonkit_starter.users.schemas import UserCreate, UserPatch, UserPatchByAdmin, UserRead
 
 router = APIRouter(prefix="/users", tags=["users"])
+
+_RIGHTS = UserPatchByAdmin.model_fields.keys() - UserPatch.model_fields.keys()
 
 
 @router.post("", status_code=201, openapi_extra=raises(DuplicateError, WeakPasswordError))
@@ -93,10 +95,14 @@ async def update_user(
     """Change an account; its role and whether it is active, only as an administrator."""
     refuse_strangers(me, user_id)
     this, changes = col(User.id) == user_id, body.changes()
-    if not changes.keys() <= UserPatch.model_fields.keys():
+    rights = {name: str(changes[name]) for name in _RIGHTS & changes.keys()}
+    if rights:
         me.require(Role.ADMIN)
     change = update(User).where(this).values(changes).returning(*SHOWN)
-    return existing(await db.execute(change if changes else USERS.where(this)))
+    user: UserRead = existing(await db.execute(change if changes else USERS.where(this)))
+    if rights:
+        log_security_event("role-changed", subject=str(user_id), by=str(me.id), **rights)
+    return user
 
 
 @router.delete(

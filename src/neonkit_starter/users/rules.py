@@ -45,15 +45,21 @@ def refuse_strangers(me: Principal, user_id: int) -> None:
         raise NotFoundError
 
 
-def refuse_weak(password: str, *, username: str, email: str) -> None:
+def refuse_weak(password: str, *, username: str, email: str, field: str = "password") -> None:
     """Refuse a password that is too easy to guess.
+
+    Args:
+        password: the new one.
+        username: whose it is to be.
+        email: and their address.
+        field: of the body that it stands in.
 
     Raises:
         WeakPasswordError: why, at the password's field (422).
     """
     weakness = weakness_of(password, username=username, email=email)
     if weakness is not None:
-        fault = FieldProblem("/body/password", "weak-password", weakness)
+        fault = FieldProblem(f"/body/{field}", "weak-password", weakness)
         raise WeakPasswordError(errors=[fault])
 
 
