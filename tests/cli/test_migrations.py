@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from cli.conftest import Launch, Run
 
-from cli.conftest import environment
+from cli.conftest import SECRET_KEY, environment
 
 MODELS = """
 from decimal import Decimal
@@ -282,3 +282,27 @@ async def test_development_migrates_by_itself(launch: "Launch", tmp_path: Path, 
 
     tables = await query(url, "SELECT to_regclass('by_revision')::text, to_regclass('note')")
     assert tables == [("by_revision", None)]
+
+
+async def test_production_refuses_what_would_hurt(
+    run_neonkit: "Run", project: Path, url: str
+) -> None:
+    """`--lint` names it, a rehearsal shows it, and production runs it only for a reason."""
+    write_revision(project, "old", 'op.execute("CREATE TABLE t AS SELECT 1 AS a, 2 AS b")')
+    env = {"NEON_DATABASE_URL": url, "SECRET_KEY": SECRET_KEY, "ENVIRONMENT": "production"}
+    assert (await asyncio.to_thread(run_neonkit, "migrate", env=env)).code == 0
+    write_revision(project, "new", 'op.execute("ALTER TABLE t DROP b")', "old")
+
+    linted = await asyncio.to_thread(run_neonkit, "migrate", "--lint", "--json", env=env)
+    rehearsed = await asyncio.to_thread(run_neonkit, "migrate", "--rehearse", "--json", env=env)
+    refused = await asyncio.to_thread(run_neonkit, "migrate", env=env)
+    assert (linted.code, refused.code, rehearsed.code) == (1, 1, 0), rehearsed.error
+    (finding,) = json.loads(linted.output)["findings"]
+    assert (finding["rule"], finding["reason"]) == ("drop-column", None)
+    assert json.loads(rehearsed.output)["statements"][0]["statement"] == "ALTER TABLE t DROP b"
+    assert "ALTER TABLE t DROP b" in refused.error
+    assert len(await query(url, "SELECT b FROM t")) == 1
+
+    file = project / "migrations" / "versions" / "new.py"
+    file.write_text(f"{file.read_text()}\nallow = {{'drop-column': 'nobody reads it'}}")
+    assert (await asyncio.to_thread(run_neonkit, "migrate", env=env)).code == 0

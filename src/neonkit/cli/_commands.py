@@ -68,6 +68,16 @@ Lint = Annotated[
     bool,
     typer.Option("--lint", help="Judge what the database lacks by what it locks; change nothing."),
 ]
+Rehearse = Annotated[
+    bool,
+    typer.Option("--rehearse", help="Run it on a copy that is in use, and tell what waited."),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="The copy to rehearse on, such as a branch's.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -136,16 +146,26 @@ def serve(app: App = None, host: Host = None, port: Port = None, workers: Worker
 @commands.command(
     epilog="\b\nExamples:\n  neonkit migrate notes:app\n  neonkit migrate notes:app --lint"
 )
-def migrate(app: App = None, *, lint: Lint = False, json: Json = False) -> None:
+def migrate(
+    app: App = None,
+    *,
+    lint: Lint = False,
+    rehearse: Rehearse = False,
+    on: On = None,
+    json: Json = False,
+) -> None:
     """Bring the database to head, over the direct URL.
 
     Safe from many replicas at once: one migrates under a lock, the others wait. In production,
     what would hurt those who use the tables is refused. Exit code 0, or 1 with what failed.
     """
-    from neonkit.cli._migrations import lint_migrations
-    from neonkit.cli._migrations import migrate as run
+    from neonkit.cli import _migrations
 
-    sys.exit((lint_migrations if lint else run)(app, is_json=json))
+    if lint + rehearse > 1 or (on and not rehearse):
+        raise typer.BadParameter("--lint or --rehearse, and --on only with --rehearse")
+    if rehearse:
+        sys.exit(_migrations.rehearse_migrations(app, on, is_json=json))
+    sys.exit((_migrations.lint_migrations if lint else _migrations.migrate)(app, is_json=json))
 
 
 @commands.command(

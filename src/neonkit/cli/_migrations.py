@@ -10,13 +10,16 @@ from sqlmodel import SQLModel
 
 from neonkit.cli._environment import read_settings
 from neonkit.cli._target import find_target, runtime_of
+from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 from neonkit.migrations import (
     Finding,
     History,
     MigrationError,
+    Rehearsed,
     lint,
     make_revision,
+    rehearse,
     upgrade,
     upgrade_schema,
 )
@@ -73,6 +76,28 @@ def lint_migrations(app: str | None, *, is_json: bool) -> int:
     else:
         typer.echo("\n".join(map(str, findings)) or "nothing that would hurt")
     return 1 if refused else 0
+
+
+def rehearse_migrations(app: str | None, on: str | None, *, is_json: bool) -> int:
+    """Run the revisions that the database lacks on a copy, and tell what each statement did.
+
+    Returns:
+        The exit code: 1 where a revision failed there, or there is no copy.
+
+    Raises:
+        ConfigurationError: no app is named, it has no neonkit, or a URL or a setting is wrong.
+    """
+    settings, history = _of_app(app)
+    copy = Dsn.parse(on) if on else None
+    try:
+        done = asyncio.run(_rehearse(settings, history, copy))
+    except MigrationError as error:
+        return _fail(error, is_json=is_json)
+    if is_json:
+        typer.echo(json.dumps({"ok": True, "statements": [asdict(each) for each in done]}))
+    else:
+        typer.echo("\n".join(map(str, done)) or "the database is at head")
+    return 0
 
 
 def makemigrations(app: str | None, message: str | None, *, is_json: bool) -> int:
@@ -139,6 +164,11 @@ async def _upgrade(settings: Settings, history: History) -> tuple[str, ...]:
 async def _lint(settings: Settings, history: History) -> list[Finding]:
     async with database_at(settings.direct_dsn) as dsn:
         return await lint(dsn, history.folder) if history.is_ours else []
+
+
+async def _rehearse(settings: Settings, history: History, copy: Dsn | None) -> list[Rehearsed]:
+    async with database_at(settings.direct_dsn) as dsn:
+        return await rehearse(dsn, history.folder, copy) if history.is_ours else []
 
 
 async def _make(settings: Settings, history: History, message: str | None) -> Path | None:

@@ -9,6 +9,7 @@ from neonkit.migrations._backfill import backfill
 from neonkit.migrations._errors import DangerousMigrationError, MigrationError
 from neonkit.migrations._history import History, find_history
 from neonkit.migrations._lint import Finding
+from neonkit.migrations._rehearsal import Rehearsed, rehearse
 from neonkit.migrations._revisions import difference, make_revision
 from neonkit.migrations._upgrade import check_head, lint, upgrade, upgrade_schema
 
@@ -17,12 +18,14 @@ __all__ = [
     "Finding",
     "History",
     "MigrationError",
+    "Rehearsed",
     "backfill",
     "check_head",
     "difference",
     "find_history",
     "lint",
     "make_revision",
+    "rehearse",
     "upgrade",
     "upgrade_schema",
 ]
