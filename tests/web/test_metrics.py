@@ -1,5 +1,6 @@
 """`/metrics`: who may read it, and what it tells."""
 
+import asyncio
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import text
 import neonkit
 from neonkit import Database, SessionDep, Settings
 from neonkit.dsn import Dsn
+from neonkit.local import WireProxy
 from neonkit.testing._app_lifespan import running
 
 TOKEN = "kR4tVw7qLm2xZs9b"
@@ -75,6 +77,24 @@ async def test_what_is_told(client: AsyncClient) -> None:
     assert re.search(r"^database_pool_checked_out \d", response.text, re.MULTILINE)
     assert "database_pool_waiting 0.0" in lines
     assert "/nowhere" not in response.text
+
+
+@pytest.mark.real_commits
+async def test_what_foul_weather_leaves(client: AsyncClient, neon: WireProxy) -> None:
+    """Wake-ups with their length, attempts made again by reason, and waits for a connection."""
+    await client.get("/things/a")
+    neon.suspend(wake_seconds=0.4)
+    neon.refuse(times=1)
+    await asyncio.sleep(0.05)
+    assert (await client.get("/things/a")).status_code == 200
+
+    lines = (await client.get("/metrics")).text.splitlines()
+    assert "database_wakeup_duration_seconds_count 1.0" in lines
+    assert 'database_retries_total{reason="unavailable"} 1.0' in lines
+    assert any(
+        line.startswith('database_connection_wait_seconds_count{stage="connect"} ')
+        for line in lines
+    )
 
 
 async def test_the_slow_log_names_the_route(

@@ -416,5 +416,11 @@ SEAMS: Final = (
         "any number of requests waits for a connection, and a busy database is not told from one "
         "that is away",
     ),
+    Seam(
+        "sqlalchemy.pool:QueuePool",
+        "_do_return_conn",
+        "(self, record)",
+        "a connection that was given back serves nobody who waits for it",
+    ),
     Seam("sqlalchemy.pool:Pool", "_dialect", ATTRIBUTE, "no pool can be made"),
 )

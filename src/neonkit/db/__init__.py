@@ -19,7 +19,7 @@ from neonkit.db._units.sessions import AsyncSession, Session, carrying_guard
 from neonkit.db._wire.engine import Driver, create_engine, is_behind_pooler
 from neonkit.db._wire.estimates import execute_beside, expected_rows
 from neonkit.db._wire.listeners import listen, unlisten
-from neonkit.db._wire.observed_health import ObservedHealth
+from neonkit.db._wire.observed_health import ObservedHealth, Stage, Witness
 from neonkit.db._wire.pool import PoolUse
 from neonkit.db._wire.returning_connection import borrowed_connection
 
@@ -41,8 +41,10 @@ __all__ = [
     "RefusedValue",
     "Scope",
     "Session",
+    "Stage",
     "TimeoutPolicy",
     "UnstorableAnswerError",
+    "Witness",
     "bind",
     "borrowed_connection",
     "bring_schema",

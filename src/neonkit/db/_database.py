@@ -27,7 +27,7 @@ from neonkit.db._units.retries import RetryBudget, retry_contention
 from neonkit.db._units.sessions import AsyncSession, LentSession, session_factory
 from neonkit.db._wire.connector import Connector, Probe
 from neonkit.db._wire.dialect import NeonDialect
-from neonkit.db._wire.observed_health import ObservedHealth
+from neonkit.db._wire.observed_health import ObservedHealth, Witness
 from neonkit.db._wire.pool import Pool, PoolUse
 from neonkit.errors import ConfigurationError
 
@@ -185,6 +185,10 @@ class Database:
     def health(self) -> ObservedHealth:
         """The database's health, as traffic shows it."""
         return _connector_of(self.engine).health
+
+    def watch(self, witness: Witness) -> None:
+        """Tell somebody of wake-ups, of waits for a connection and of attempts made again."""
+        self.health.witness = witness
 
     @property
     def pool_use(self) -> PoolUse:

@@ -47,6 +47,7 @@ class WireProxy:
         has_pooler: whether there is one.
         trips: round trips so far, on all connections, after their login.
         connecting: round trips so far to open connections.
+        arrivals: connections so far that clients tried to open.
     """
 
     def __init__(self, entrances: tuple[ListeningAddress, ...]) -> None:
@@ -54,7 +55,7 @@ class WireProxy:
         self.has_pooler = entrances[0].target != entrances[-1].target
         self._readers: list[Trips] = []
         self._sessions: dict[asyncio.Task[None], ProxiedSession] = {}
-        self._arrivals = 0
+        self.arrivals = 0
         self._wake_seconds: float | None = None
         self.trips = 0
         self.connecting = 0
@@ -288,9 +289,9 @@ class WireProxy:
     def _accept(
         self, entrance: ListeningAddress, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._arrivals += 1
+        self.arrivals += 1
         client: Streams = reader, writer
-        session = ProxiedSession(self._arrivals, client, entrance)
+        session = ProxiedSession(self.arrivals, client, entrance)
         task = self._loop.create_task(session.run(self._faults, self))
         self._sessions[task] = session
         task.add_done_callback(self._sessions.pop)

@@ -18,7 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from neonkit.db import PoolUse
+from neonkit.db import PoolUse, Stage
 from neonkit.observe._statement_events import StatementEvent
 
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own; read when it is imported
@@ -63,6 +63,25 @@ class Metrics:
             "database_slow_queries",
             "Statements that took SLOW_QUERY_SECONDS or longer",
             ("route",),
+            registry=self._registry,
+        )
+        self._wakeups = Histogram(
+            "database_wakeup_duration_seconds",
+            "How long a database that was away was waited for",
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._waits = Histogram(
+            "database_connection_wait_seconds",
+            "How long a request waited for a connection: in the queue, or for it to be opened",
+            ("stage",),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._retries = Counter(
+            "database_retries",
+            "Attempts that failed and were made again",
+            ("reason",),
             registry=self._registry,
         )
         self._pool_size = self._gauge("size", "Connections that may be open at most")
@@ -113,6 +132,18 @@ class Metrics:
     def count_slow_query(self, query: StatementEvent) -> None:
         """Count a statement as slow."""
         self._slow_queries.labels(query.route).inc()
+
+    def count_wakeup(self, seconds: float) -> None:
+        """Count a database that was away, and how long it was waited for."""
+        self._wakeups.observe(seconds)
+
+    def count_wait(self, stage: Stage, seconds: float) -> None:
+        """Count a request that had to wait for a connection."""
+        self._waits.labels(stage).observe(seconds)
+
+    def count_retry(self, reason: str) -> None:
+        """Count an attempt that failed and is made again, by the kind of its fault."""
+        self._retries.labels(reason).inc()
 
     async def watch_pool(self, read: Callable[[], PoolUse]) -> None:
         """Take a look at the pool every second, until cancelled; the database is not asked."""

@@ -207,6 +207,7 @@ class Runtime:
 
     def _observe(self, database: Database, stack: AsyncExitStack) -> None:
         """Count its statements, log the slow ones, and watch its pool."""
+        database.watch(self.metrics)
         slow = slower_than(
             self.settings.slow_query_seconds, log_slow_query, self.metrics.count_slow_query
         )
@@ -216,7 +217,7 @@ class Runtime:
 
     async def _boot(self, database: Database) -> None:
         """Connect, and make the tables in development; again and again until it works."""
-        pause = 0.1
+        pause, said = 0.1, ""
         while not self.has_started:
             try:
                 with open_scope(self.settings.request_timeout):
@@ -227,7 +228,9 @@ class Runtime:
                 self.has_started = True
             except Exception as error:  # noqa: BLE001  # said in the log and tried again
                 what = _reason(error)
-                _log.warning("the database is not ready (%s); trying again", what)
+                if what != said:
+                    _log.warning("the database is not ready (%s); trying again", what)
+                said = what
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 

@@ -244,3 +244,14 @@ def kind_of_refusal(text: str) -> FaultKind | None:
         if any(part in lowered for part in known):
             return kind
     return None
+
+
+def words_of_refusal(text: str) -> str | None:
+    """The part of a known refusal that is the same for everybody, to be shown in a log.
+
+    Args:
+        text: a server's message, which may hold the names of a host, a role and a database.
+    """
+    lowered = text.lower()
+    known = (part for parts in _REFUSALS.values() for part in parts if part in lowered)
+    return next((part.strip('" (') for part in known), None)

@@ -23,7 +23,8 @@ from sqlalchemy.util import await_
 
 from neonkit.db._scope import current_scope
 from neonkit.db._wire.checks import Check
-from neonkit.db._wire.connector import CLEANUP_SECONDS, Connector, DriverConnection
+from neonkit.db._wire.connector import CLEANUP_SECONDS, Connector
+from neonkit.db._wire.driver_connection import DriverConnection
 from neonkit.db._wire.phases import Phase, Sending, needs_begin
 from neonkit.db._wire.uncommitted_writes import UncommittedWrites
 from neonkit.errors import OutcomeUnknownError, ReadOnlySessionError
@@ -89,6 +90,7 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         self.only_reads = False
         self._next = Sending.TRANSACTION
         self._is_vouched_for = False
+        self._is_left = False
         self._opened = connection
         self._has_read_committed = connector.has_read_committed
 
@@ -277,11 +279,19 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         except BaseException as error:
             if isinstance(error, TimeoutError):
                 self._opened.terminate()
+            self._is_left = isinstance(error, asyncio.CancelledError)
             if self.is_known_closed:
                 self.health.is_failing = True
             raise
         finally:
             scope.seconds += time.monotonic() - started
+
+    def abandon(self) -> None:
+        """Close it; where a statement is running that nobody waits for, the server is told so."""
+        if self._is_left:
+            self.terminate()  # type: ignore[attr-defined]  # each driver's adapter has it
+        else:
+            self._opened.terminate()
 
     async def clean_up(self, waiting: Awaitable[Any]) -> None:
         """Wait for the end of a transaction that is lost anyway; 2 s, then drop the connection.

@@ -5,13 +5,15 @@ import json
 from abc import ABC, abstractmethod
 from base64 import b64decode
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from sqlalchemy.engine.interfaces import IsolationLevel
 
 from neonkit.db._policies import TimeoutPolicy
-from neonkit.db._wire.cold_start import connect_through_cold_start
+from neonkit.db._wire.driver_connection import DriverConnection
 from neonkit.db._wire.observed_health import ObservedHealth
+from neonkit.db._wire.openings import Openings
+from neonkit.db._wire.outages import Outage
 from neonkit.dsn import Dsn
 
 CLEANUP_SECONDS = 2.0
@@ -47,23 +49,6 @@ class ServerFacts:
     is_behind_pooler: bool
 
 
-class DriverConnection(Protocol):
-    """A driver's connection, as far as all drivers have it."""
-
-    async def send(self, command: str) -> object:
-        """Send a command that has no parameters, and wait for its end: one round trip."""
-
-    def is_closed(self) -> bool:
-        """True if it is closed, by either side; known without asking the server."""
-        ...
-
-    def terminate(self) -> None:
-        """Close it at once, without a word to the server."""
-
-    async def close(self) -> None:
-        """Close it."""
-
-
 Link = TypeVar("Link", bound=DriverConnection)
 
 
@@ -79,7 +64,7 @@ class Connector(ABC, Generic[Link]):
 
     Attributes:
         facts: what the first connection learned; `None` before.
-        connecting: how many attempts are running.
+        openings: the connections that are being opened for the pool.
         health: what connecting and every statement say of the database's health.
     """
 
@@ -89,8 +74,9 @@ class Connector(ABC, Generic[Link]):
         self.timeouts = timeouts
         self.tracks_statements = tracks_statements
         self.facts: ServerFacts | None = None
-        self.connecting = 0
         self.health = ObservedHealth()
+        self._outage = Outage()
+        self.openings = Openings(self.attempt, timeouts, self._outage, self.health)
         self.dsn = dsn
         self._address = _bounded_by_server(dsn, timeouts)
 
@@ -106,24 +92,28 @@ class Connector(ABC, Generic[Link]):
 
     async def connect(self) -> Link:
         """Open one connection, patiently; the first one also learns the server's facts."""
-        self.connecting += 1
-        try:
-            return await connect_through_cold_start(self.attempt, self.timeouts)
-        finally:
-            self.connecting -= 1
+        return await self.openings.take()
 
     async def attempt(self) -> Link:
-        """Try once to open a connection."""
+        """Try once to open a connection, for `timeouts.connect` at most."""
+        self._outage.refuse_hasty()
         try:
-            connection = await self._open_bounded()
-            if self.facts is None:
-                await self._learn_from(connection)
-            if self.has_pooler:
-                self._keep_off_settings(connection)
-        except BaseException:
+            async with asyncio.timeout(self.timeouts.connect):
+                connection = await self._open_ready()
+        except Exception as error:
             self.health.is_failing = True
+            self._outage.begin(error)
             raise
         self.health.is_failing = False
+        self._outage.end()
+        return connection
+
+    async def _open_ready(self) -> Link:
+        connection = await self._open_bounded()
+        if self.facts is None:
+            await self._learn_from(connection)
+        if self.has_pooler:
+            self._keep_off_settings(connection)
         return connection
 
     async def _open_bounded(self) -> Link:
@@ -171,6 +161,7 @@ class Probe:
             await self._connection.send("SELECT")
         except BaseException:
             self._drop()
+            self._connector.health.is_failing = True
             raise
         self._connector.health.is_failing = False
 

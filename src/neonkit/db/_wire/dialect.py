@@ -70,7 +70,7 @@ class NeonDialect(PGDialect):
 
     def do_terminate(self, dbapi_connection: Any) -> None:
         """Close a connection that nobody waits for."""
-        dbapi_connection.terminate()
+        dbapi_connection.abandon()
 
     def set_isolation_level(self, dbapi_connection: Any, level: IsolationLevel) -> None:
         """Choose the isolation level of further transactions."""

@@ -1,19 +1,28 @@
 """SQLAlchemy's pool behind one bounded queue that tells a busy database from one that is away."""
 
+import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import event, exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.util import await_
 
 from neonkit.db._scope import current_scope
 from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.connector import Connector
+from neonkit.db._wire.openings import IN_VAIN
+from neonkit.db._wire.waiting_line import Place, WaitingLine
 from neonkit.errors import OverloadedError
+
+# SQLAlchemy's log of each connection that is replaced would be `neonkit`'s, by the name of `Pool`
+logging.getLogger(__name__).setLevel(logging.WARNING)
 
 _WAITING_PER_SLOT = 20
 _WAITING_WHILE_AWAY = 1000
+_BUSY = "every connection stayed busy for {:g} s"
 _IDLE_SINCE = "neonkit.idle_since"
 
 
@@ -37,10 +46,14 @@ class Pool(AsyncAdaptedQueuePool):
 
     While the database answers, a request waits `timeout` seconds, at most 20 requests per slot.
     While it is *away* (no usable connection, and the last attempt failed or still runs) the
-    wait is bounded by the request's deadline, at most 1,000 requests in all.
+    wait is bounded by the request's deadline, at most 1,000 requests in all. When it is back,
+    clocks and count begin anew for those who wait, and nobody loses their place.
     """
 
-    _waiting = 0
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._line = WaitingLine(self.size())
+        self._began = float("-inf")
 
     @property
     def _connector(self) -> Connector[Any]:
@@ -49,31 +62,77 @@ class Pool(AsyncAdaptedQueuePool):
     @property
     def use(self) -> PoolUse:
         """How busy it is."""
-        return PoolUse(self.size(), self.checkedout(), self._waiting)
+        return PoolUse(self.size(), self.checkedout(), len(self._line))
 
     @property
     def is_away(self) -> bool:
         """True if there is no usable connection, and none could be opened when last tried."""
-        usable = self.checkedin() + self.checkedout() - self._connector.connecting
-        return usable <= 0 and (self._connector.health.is_failing or self._connector.connecting > 0)
+        opening = self._connector.openings.waiting
+        usable = self.checkedin() + self.checkedout() - opening
+        return usable <= 0 and (self._connector.health.is_failing or opening > 0)
+
+    def dispose(self) -> None:
+        """Close what is idle or about to be opened."""
+        super().dispose()
+        self._connector.openings.close()
 
     def _do_get(self) -> ConnectionPoolEntry:
-        limit = _WAITING_WHILE_AWAY if self.is_away else _WAITING_PER_SLOT * self.size()
-        if self._waiting >= limit:
-            raise OverloadedError
-        self._waiting += 1
+        if not self._line.take_free():
+            self._refuse_too_many()
+            await_(self._wait_in_line())
         try:
-            return self._wait_for_slot()
-        finally:
-            self._waiting -= 1
+            return super()._do_get()  # there is one for each slot: it does not wait
+        except BaseException:
+            self._line.give_back()
+            raise
 
-    def _wait_for_slot(self) -> ConnectionPoolEntry:
-        while True:
-            try:
-                return super()._do_get()
-            except exc.TimeoutError:
-                if not self.is_away or current_scope().remaining() == 0.0:
-                    raise
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        super()._do_return_conn(record)
+        self._line.give_back()
+
+    def _refuse_too_many(self) -> None:
+        self._begin_anew_if_back()
+        if self.is_away:
+            is_full = len(self._line) >= _WAITING_WHILE_AWAY
+        else:
+            is_full = self._line.counted >= _WAITING_PER_SLOT * self.size()
+        if is_full:
+            raise OverloadedError
+
+    def _begin_anew_if_back(self) -> None:
+        if self._connector.health.back_at > self._began:
+            self._began = self._connector.health.back_at
+            self._line.begin_anew()
+
+    async def _wait_in_line(self) -> None:
+        place = self._line.enter()
+        began, has_slot = place.since, False
+        try:
+            while not place.turn.done():
+                await asyncio.wait({place.turn}, timeout=self._patience_of(place))
+            has_slot = True
+        finally:
+            if not has_slot:
+                self._line.leave(place)
+            self._connector.health.witness.count_wait("queue", time.monotonic() - began)
+
+    def _patience_of(self, place: Place) -> float:
+        """Seconds until a look at how things stand is due.
+
+        Raises:
+            TimeoutError: the request's time is up, and the database is away.
+            sqlalchemy.exc.TimeoutError: it is not, and the pool stayed busy.
+        """
+        self._begin_anew_if_back()
+        remaining = current_scope().remaining()
+        patience = place.since + self.timeout() - time.monotonic()
+        if self.is_away:
+            if remaining == 0.0:
+                raise TimeoutError(IN_VAIN)
+            patience = self.timeout()
+        elif patience <= 0 or remaining == 0.0:
+            raise exc.TimeoutError(_BUSY.format(self.timeout()))
+        return patience if remaining is None else min(patience, remaining)
 
 
 def replace_stale(pool: Pool, idle_seconds: float) -> None:
