@@ -4,7 +4,8 @@ import logging
 
 import httpx2
 import pytest
-from sqlalchemy import func
+from argon2 import PasswordHasher
+from sqlalchemy import func, update
 from sqlmodel import col, select
 
 from neonkit import Database
@@ -76,6 +77,26 @@ async def test_passwords_are_compared_whole(call: Call) -> None:
     )
 
     assert (other.status_code, right.status_code) == (401, 200)
+
+
+async def test_an_old_hash_is_made_anew(call: Call, db: Database) -> None:
+    """At the first login, which shows the password; the second finds nothing to do."""
+    await call("POST /users", json=GRACE)
+    old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    async with db.session() as session:
+        await session.exec(
+            update(User).where(col(User.username) == "grace").values(hashed_password=old)
+        )
+        await session.commit()
+    kept = []
+    for _ in range(2):
+        answer = await call("POST /auth/token", data={"username": "grace", "password": PASSWORD})
+        assert answer.status_code == 200
+        async with db.read_session() as session:
+            found = select(User.hashed_password).where(col(User.username) == "grace")
+            kept.append((await session.exec(found)).one())
+
+    assert kept[0] == kept[1] != old
 
 
 @pytest.mark.parametrize("form", [{}, {"username": "grace"}, {"password": PASSWORD}], ids=str)

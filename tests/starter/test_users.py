@@ -142,7 +142,7 @@ async def test_registering_what_is_taken(call: Call, field: str, value: str) -> 
 async def test_registering_one_name_fifty_times_at_once(call: Call) -> None:
     """One user is made, and forty-nine are told that the name is taken."""
     calls = [
-        call("POST /users", json={**GRACE, "email": f"grace{number}@example.com"})
+        call("POST /users", json={**GRACE, "email": f"grace{number}@example.com"}, timeout=30)
         for number in range(50)
     ]
     statuses = Counter(answer.status_code for answer in await asyncio.gather(*calls))

@@ -1,7 +1,8 @@
 """Who calls: passwords at rest, tokens, and the sign-ins that they belong to."""
 
 from neonkit._public_names import show_public_names
-from neonkit.auth._passwords import hash_password, verify_password
+from neonkit.auth._password_rules import weakness_of
+from neonkit.auth._passwords import hash_password, needs_rehash, verify_password
 from neonkit.auth._principals import Principal, SignIn
 from neonkit.auth._security_log import SecurityEvent, log_security_event
 from neonkit.auth._sign_ins import (
@@ -35,9 +36,11 @@ __all__ = [
     "is_alive",
     "issue_access_token",
     "log_security_event",
+    "needs_rehash",
     "read_access_token",
     "sign_in_epoch",
     "verify_password",
+    "weakness_of",
 ]
 
 show_public_names(__name__)

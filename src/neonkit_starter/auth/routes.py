@@ -15,6 +15,7 @@ from neonkit.auth import (
     ending_sign_ins,
     hash_password,
     log_security_event,
+    needs_rehash,
     verify_password,
 )
 from neonkit.errors import InvalidCredentialsError, InvalidTokenError
@@ -52,6 +53,8 @@ async def create_token(
     if user is None or not is_right or not user.is_active:
         log_security_event("login-refused", subject=str(user.id) if user else None)
         raise InvalidCredentialsError
+    if needs_rehash(user.hashed_password):
+        await _rehash(database, user, form.password)
     return sign_ins.begin(str(user.id), Principal(user.id, user.role), user.epoch)
 
 
@@ -102,3 +105,10 @@ async def _find(database: Database, username: str) -> Row[Any] | None:
     if not _A_NAME.fullmatch(username):
         return None
     return (await database.execute(login_of(username))).one_or_none()
+
+
+async def _rehash(database: Database, user: Row[Any], password: str) -> None:
+    """Keep the password as new ones are kept, unless it has been changed meanwhile."""
+    is_same = (col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)
+    change = update(User).where(*is_same).values(hashed_password=await hash_password(password))
+    await database.execute(change.returning(col(User.id)))

@@ -8,12 +8,11 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database
-from neonkit.auth import hash_password
+from neonkit.auth import hash_password, weakness_of
 from neonkit.errors import ConfigurationError
 from neonkit_starter.settings import StarterSettings
 from neonkit_starter.users.models import Role, User
 from neonkit_starter.users.queries import USERS, user_by_email, user_by_username
-from neonkit_starter.users.rules import weakness_of
 from neonkit_starter.users.schemas import UserCreate
 
 _log = logging.getLogger("neonkit_starter")
@@ -44,7 +43,7 @@ def first_admin_of(settings: StarterSettings) -> UserCreate | None:
         found = error.errors(include_input=False, include_context=False, include_url=False)
         said = (f"FIRST_ADMIN_{str(each['loc'][0]).upper()}: {each['msg']}" for each in found)
         raise ConfigurationError("\n".join(said)) from None
-    weakness = weakness_of(admin.password, username=admin.username, email=admin.email)
+    weakness = weakness_of(admin.password, admin.username, admin.email)
     if weakness is not None:
         raise ConfigurationError(f"FIRST_ADMIN_PASSWORD: {weakness}")
     return admin

@@ -2,18 +2,13 @@
 
 import unicodedata
 
+from neonkit.auth import weakness_of
 from neonkit.errors import FieldProblem, NotFoundError
 from neonkit.web import Principal
 from neonkit_starter.users.errors import WeakPasswordError
 from neonkit_starter.users.models import Role
 
 _VISIBLE = ("L", "M", "N", "P", "S")
-_FEWEST_DIFFERENT = 5
-_COMMON_PARTS = (
-    "password", "passwort", "qwerty", "letmein", "welcome", "iloveyou", "administrator",
-    "correcthorsebatterystaple", "abcdefghijklmnopqrstuvwxyz", "1234567890", "0987654321",
-    "12345678", "123456",
-)  # fmt: skip
 
 
 def check_email(address: str) -> str:
@@ -57,31 +52,7 @@ def refuse_weak(password: str, *, username: str, email: str, field: str = "passw
     Raises:
         WeakPasswordError: why, at the password's field (422).
     """
-    weakness = weakness_of(password, username=username, email=email)
+    weakness = weakness_of(password, username, email)
     if weakness is not None:
         fault = FieldProblem(f"/body/{field}", "weak-password", weakness)
         raise WeakPasswordError(errors=[fault])
-
-
-def weakness_of(password: str, *, username: str, email: str) -> str | None:
-    """Why a password is too easy to guess; `None` where it will do.
-
-    Length does the work (NIST SP 800-63B-4: 15 characters where a password is the only factor);
-    these rules refuse what length alone would let through.
-    """
-    folded = password.casefold()
-    if len(set(password)) < _FEWEST_DIFFERENT:
-        return "it must hold at least 5 different characters"
-    if folded in {username.casefold(), email.casefold()}:
-        return "it must not be the username or the e-mail address"
-    if _is_common(folded):
-        return "it is on the list of common passwords"
-    return None
-
-
-def _is_common(folded: str) -> bool:
-    rest = folded
-    for part in _COMMON_PARTS:
-        rest = rest.replace(part, "")
-    has_common = len(rest) < len(folded)
-    return has_common and len(set(rest)) < _FEWEST_DIFFERENT
