@@ -8,8 +8,11 @@ import asyncpg
 import pytest
 
 from migrations.conftest import Write
+from neonkit._seams.alembic import steps_to
 from neonkit.dsn import Dsn
 from neonkit.migrations import MigrationError, upgrade
+from neonkit.migrations._history import read_script
+from neonkit.migrations._lint import sent_by
 from neonkit.migrations._patience import lock_timeout_of
 
 POSTS = "op.execute('CREATE TABLE posts (id int PRIMARY KEY, title text, slug text)')"
@@ -145,3 +148,18 @@ async def test_a_table_without_a_key_is_refused(dsn: Dsn, folder: Path, write: W
     write('backfill("nameless", {"a": "1"}, where="a IS NULL")')
     with pytest.raises(MigrationError, match="nameless has no primary key"):
         await upgrade(dsn, folder)
+
+
+async def test_a_backfill_as_sql_is_done_in_batches_too(
+    folder: Path, write: Write, connection: asyncpg.Connection
+) -> None:
+    """What `--sql` gives a DBA changes the same rows, and commits batch by batch."""
+    write(POSTS, 'op.execute("INSERT INTO posts SELECT n, n FROM generate_series(1, 1200) n")')
+    write("backfill('posts', {'slug': \"title || ':x'\"}, where='slug IS NULL')")
+    script = read_script(folder)
+    for step in steps_to(script, "r1", ()):
+        for statement in sent_by(step) or ():
+            if statement.text not in {"BEGIN", "COMMIT"}:
+                await connection.execute(statement.text)
+    assert await connection.fetchval("SELECT count(*) FROM posts WHERE slug LIKE '%:x'") == 1200
+    assert await connection.fetchval("SELECT count(DISTINCT xmin::text) FROM posts") == 3

@@ -6,9 +6,9 @@ own table `alembic_version`; there is no `env.py` to keep.
 
 from neonkit._public_names import show_public_names
 from neonkit.migrations._backfill import backfill
-from neonkit.migrations._errors import DangerousMigrationError, MigrationError
+from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import History, find_history
-from neonkit.migrations._lint import Finding
+from neonkit.migrations._lint import DangerousMigrationError, Finding
 from neonkit.migrations._rehearsal import Rehearsed, rehearse
 from neonkit.migrations._revisions import difference, make_revision
 from neonkit.migrations._upgrade import check_head, lint, upgrade, upgrade_schema

@@ -1,6 +1,6 @@
 """Errors of migrations, each in one line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from alembic.util import CommandError
@@ -12,19 +12,6 @@ from neonkit.errors import NeonkitError
 
 class MigrationError(NeonkitError):
     """A migration could not be run; what had been committed before it stays."""
-
-
-class DangerousMigrationError(MigrationError):
-    """Revisions would hurt those who use their tables; nothing was changed.
-
-    Attributes:
-        findings: what would hurt, and the way that does not.
-    """
-
-    def __init__(self, findings: Sequence[object]) -> None:
-        told = "\n".join(str(each) for each in findings)
-        super().__init__(f"refused while people use the tables; nothing was changed\n{told}")
-        self.findings = tuple(findings)
 
 
 @contextmanager

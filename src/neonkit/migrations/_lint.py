@@ -1,6 +1,6 @@
 """Lint: each statement of the pending revisions, judged by what it does to tables in use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from neonkit.errors import ConfigurationError
 from neonkit.migrations._effects import Effect, effects_of
+from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._rules import RULES
 from neonkit.migrations._sql import Statement, Token, statements_of
 from neonkit.migrations._tables_in_use import TablesInUse
@@ -48,6 +49,19 @@ class Finding:
         else:
             lines.append(f"allowed: {self.reason}")
         return _INDENT.join(lines)
+
+
+class DangerousMigrationError(MigrationError):
+    """Revisions would hurt those who use their tables; nothing was changed.
+
+    Attributes:
+        findings: what would hurt, and the way that does not.
+    """
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        told = "\n".join(str(each) for each in findings)
+        super().__init__(f"refused while people use the tables; nothing was changed\n{told}")
+        self.findings = tuple(findings)
 
 
 @dataclass

@@ -18,9 +18,14 @@ import neonkit.models  # noqa: F401  # names constraints: a revision's CHECK get
 from neonkit._seams.alembic import steps_to
 from neonkit.db import PoolPolicy, TimeoutPolicy, bring_schema, create_engine, open_scope
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import DangerousMigrationError, MigrationError, explained
+from neonkit.migrations._errors import MigrationError, explained
 from neonkit.migrations._history import head_of, knows, read_script
-from neonkit.migrations._lint import Finding, concurrent_indexes, findings_in
+from neonkit.migrations._lint import (
+    DangerousMigrationError,
+    Finding,
+    concurrent_indexes,
+    findings_in,
+)
 from neonkit.migrations._patience import run_patiently
 
 _WEEK = 7 * 86400.0
