@@ -15,7 +15,7 @@ LEVELS: tuple[IsolationLevel | None, ...] = (
     "AUTOCOMMIT",
 )
 WITHOUT_BEGIN = {
-    *product(Sending, [Phase.OPEN], LEVELS, [True, False]),
+    *product(Sending, [Phase.OPEN, Phase.CONNECTING], LEVELS, [True, False]),
     *product(Sending, Phase, ["AUTOCOMMIT"], [True, False]),
     *product([Sending.LONE], Phase, LEVELS, [True, False]),
     (Sending.PLAIN, Phase.DEFERRED, None, True),

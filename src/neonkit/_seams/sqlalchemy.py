@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
 )
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
+from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.orm import InstanceState, Mapper, RelationshipProperty
 from sqlalchemy.orm.strategies import _LazyLoader as LazyLoader
 from sqlalchemy.sql._util_cy import anon_map
@@ -177,9 +178,22 @@ def renew_dependency_processor(relation: RelationshipProperty[Any]) -> bool:
     return True
 
 
+class _FollowingEngine(OptionEngine):
+    """An engine with further execution options, whose connections are of its parent's class."""
+
+    @property
+    def _connection_cls(self) -> type[Connection]:  # type: ignore[override]  # it is only read
+        kind: type[Connection] = self._proxied._connection_cls
+        return kind
+
+
+_FollowingEngine._option_cls = _FollowingEngine
+
+
 def connect_by(engine: Engine, kind: type[Connection]) -> None:
-    """Let an engine make its connections of a class derived from SQLAlchemy's."""
+    """Let an engine, and those with further options, connect by a class of SQLAlchemy's."""
     engine._connection_cls = kind
+    engine._option_cls = _FollowingEngine
 
 
 def values_of(statement: Insert) -> Mapping[Any, Any] | None:
@@ -232,6 +246,7 @@ _EMPTY_ASYNCPG = "results of asyncpg's have no columns, no rows, or errors of an
 _UNTRANSLATED = "errors of the driver are not classified: a duplicate is answered 500 and not 409"
 _START = "the first request of a process pays more round trips for what is known already"
 _GUARD = "an INSERT under a condition fails, or a duplicate is told to who may not write"
+_STOCK_OPTIONS = "what the driver does on an engine with options stays after a rollback"
 _PINNED = "a session fails after its first read, or holds a connection until its end"
 _LISTS = "a list repeats rows, leaves some out, or counts them wrongly"
 _ORPHANS = "a row that others need is deleted, and they are orphaned in silence"
@@ -281,10 +296,13 @@ SEAMS: Final = (
     Seam("sqlalchemy:Insert", "_clone", "(self, **kw)", _GUARD),
     Seam("sqlalchemy:Connection", "_has_events", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy:Engine", "_connection_cls", ATTRIBUTE, _PINNED),
+    Seam("sqlalchemy:Engine", "_option_cls", ATTRIBUTE, _STOCK_OPTIONS),
+    Seam("sqlalchemy.engine.base:OptionEngine", "_proxied", ATTRIBUTE, _STOCK_OPTIONS),
     Seam("sqlalchemy:Connection", "_dbapi_connection", ATTRIBUTE, _PINNED),
     Seam("sqlalchemy:Connection", "_nested_transaction", ATTRIBUTE, _PINNED),
     Seam("sqlalchemy:Connection", "_revalidate_connection", "(self)", _PINNED),
     Seam("sqlalchemy:Connection", "_commit_impl", "(self)", _PINNED),
+    Seam("sqlalchemy:Connection", "_rollback_impl", "(self)", "a rollback begins a transaction"),
     Seam("sqlalchemy:Engine", "dispatch", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy:Dialect", "dispatch", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy.orm:Session", "dispatch", ATTRIBUTE, _ONE_TRIP),

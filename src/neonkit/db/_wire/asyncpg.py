@@ -157,7 +157,7 @@ class AdaptedServerSideCursor(stock.AsyncAdapt_asyncpg_ss_cursor):
         self._cursor, self._description = opened
 
 
-class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connection):
+class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connection):  # pyright: ignore[reportIncompatibleMethodOverride]  # SQLAlchemy has two names for one parameter
     """SQLAlchemy's adapted connection of asyncpg's.
 
     Attributes:

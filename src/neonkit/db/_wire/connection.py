@@ -18,7 +18,6 @@ from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
-from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.util import await_
 
 from neonkit.db._scope import current_scope
@@ -26,6 +25,7 @@ from neonkit.db._wire.checks import Check
 from neonkit.db._wire.connector import CLEANUP_SECONDS, Connector
 from neonkit.db._wire.driver_connection import DriverConnection
 from neonkit.db._wire.phases import Phase, Sending, needs_begin
+from neonkit.db._wire.transaction_modes import TransactionModes
 from neonkit.db._wire.uncommitted_writes import UncommittedWrites
 from neonkit.errors import OutcomeUnknownError, ReadOnlySessionError
 
@@ -55,7 +55,7 @@ class Reply:
     trips: int = 0
 
 
-class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
+class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
     """The part of the adapter that all drivers share; it comes before SQLAlchemy's for one.
 
     Attributes:
@@ -63,9 +63,6 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         writes: how much of that transaction has written something.
         check: a condition that every unit of work on it depends on; `None` for none.
         trips: round trips since it was opened, the opening excepted.
-        isolation_level: of the next transaction, or `AUTOCOMMIT`; `None` for the server's default.
-        is_read_only: whether the next transaction only reads.
-        is_deferrable: whether it is DEFERRABLE.
         only_reads: whether this unit of work only reads, whatever the next one does.
     """
 
@@ -81,12 +78,9 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         super().__init__(dbapi, connection, **options)  # type: ignore[arg-type]  # as its driver made it
         self.timeouts = connector.timeouts
         self.health = connector.health
-        self.phase = Phase.NONE
+        self.phase = Phase.CONNECTING
         self.writes = UncommittedWrites()
         self.check: Check | None = None
-        self.isolation_level: IsolationLevel | None = None
-        self.is_read_only = False
-        self.is_deferrable = False
         self.only_reads = False
         self._next = Sending.TRANSACTION
         self._is_vouched_for = False
@@ -116,6 +110,23 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
         """Let its unit of work go without BEGIN until a statement needs one."""
         if self.phase is Phase.NONE:
             self.phase = Phase.DEFERRED
+
+    def enter_service(self) -> None:
+        """Begin transactions from now on: whoever prepares a new connection has done so."""
+        if self.phase is Phase.CONNECTING:
+            self.phase = Phase.NONE
+
+    def hand_over(self) -> None:
+        """Begin the transaction that statements of the driver's own are expected to be in."""
+        is_unproven = self.check is not None and not self._is_vouched_for
+        if is_unproven or self.needs_begin(Sending.TRANSACTION):
+            self.wait_for(self._begin_for_driver())
+
+    async def _begin_for_driver(self) -> None:
+        async with self._execute_mutex:
+            await self._prove(Sending.TRANSACTION)
+            if self.needs_begin(Sending.TRANSACTION):
+                await self.bounded(self.begin())
 
     def depend_on(self, check: Check | None) -> None:
         """Let a condition hold for the unit of work that begins now; `None` for none."""
@@ -326,7 +337,9 @@ class UnitOfWorkConnection(AsyncAdapt_dbapi_connection):
     def _end_unit(self) -> bool:
         """Forget the unit of work; tell whether it had a transaction."""
         was_open = self.phase is Phase.OPEN
-        self.phase, self._next = Phase.NONE, Sending.TRANSACTION
+        if self.phase is not Phase.CONNECTING:
+            self.phase = Phase.NONE
+        self._next = Sending.TRANSACTION
         self.check, self._is_vouched_for = None, False
         self.only_reads = False
         self.writes.forget()
@@ -360,5 +373,6 @@ def forget_text(error: UnicodeEncodeError) -> None:
 
 def wire_connection_of(connection: Connection) -> UnitOfWorkConnection | None:
     """Our adapter under a connection of SQLAlchemy's; `None` under one of another's."""
-    wire: object = connection.connection.dbapi_connection
+    # never a subclass's: asked for by anybody else, it begins a transaction
+    wire: object = Connection.connection.__get__(connection).dbapi_connection
     return wire if isinstance(wire, UnitOfWorkConnection) else None

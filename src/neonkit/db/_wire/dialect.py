@@ -13,6 +13,13 @@ from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.connector import Connector, ServerFacts
 from neonkit.db._wire.phases import Sending
 from neonkit.db._wire.plain_reads import PlainReads
+from neonkit.errors import ConfigurationError
+
+_LISTENED = (
+    "a listener of do_connect gave {changed} to an engine of neonkit.create_engine, which connects "
+    "by its URL alone: write it into the URL, or say create_engine(…, password=…) for a password "
+    "that changes"
+)
 
 
 class NeonDialect(PGDialect):
@@ -56,8 +63,14 @@ class NeonDialect(PGDialect):
         """Nothing: the `Connector` has it all."""
         return [], {}
 
-    def connect(self, *_args: Any, **_kwargs: Any) -> DBAPIConnection:
-        """Open and adapt one connection."""
+    def connect(self, *args: Any, **changed: Any) -> DBAPIConnection:
+        """Open and adapt one connection.
+
+        Raises:
+            ConfigurationError: a listener of `do_connect` wants it otherwise.
+        """
+        if args or changed:
+            raise ConfigurationError(_LISTENED.format(changed=", ".join(changed) or "arguments"))
         connection: DBAPIConnection = await_(self._open())
         return connection
 
@@ -74,13 +87,11 @@ class NeonDialect(PGDialect):
 
     def set_isolation_level(self, dbapi_connection: Any, level: IsolationLevel) -> None:
         """Choose the isolation level of further transactions."""
-        dbapi_connection.rollback()
-        dbapi_connection.isolation_level = level
+        dbapi_connection.set_isolation_level(level)
 
     def reset_isolation_level(self, dbapi_conn: Any) -> None:
         """Go back to the server's own default, by which plain reads go in the open."""
-        dbapi_conn.rollback()
-        dbapi_conn.isolation_level = None
+        dbapi_conn.set_isolation_level(None)
 
     def detect_autocommit_setting(self, dbapi_conn: Any) -> bool:
         """True if each statement commits as itself."""

@@ -12,7 +12,7 @@ from neonkit._seams.sqlalchemy import connect_by
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._wire.connector import Connector
 from neonkit.db._wire.dialect import NeonDialect
-from neonkit.db._wire.pool import Pool, replace_stale
+from neonkit.db._wire.pool import Pool, refuse_strangers, replace_stale
 from neonkit.db._wire.returning_connection import ReturningConnection
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
@@ -112,7 +112,9 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
         echo=echo,
     )
     connect_by(engine.sync_engine, ReturningConnection)
-    replace_stale(engine.sync_engine.pool, pool.recycle)  # type: ignore[arg-type]  # poolclass above
+    opened: Any = engine.sync_engine.pool  # of the class above
+    refuse_strangers(opened)
+    replace_stale(opened, pool.recycle)
     return engine
 
 

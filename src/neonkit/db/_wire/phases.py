@@ -8,6 +8,9 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 class Phase(Enum):
     """Where a unit of work stands with its transaction."""
 
+    CONNECTING = auto()
+    """It was opened just now; what prepares it commits as itself, since a pool rolls back."""
+
     NONE = auto()
     """No transaction is open; the next statement that is not sent on its own begins one."""
 
@@ -51,7 +54,8 @@ def needs_begin(
         isolation: chosen for its transactions; `None` for the server's default.
         has_read_committed: whether that default is READ COMMITTED.
     """
-    if phase is Phase.OPEN or isolation == "AUTOCOMMIT" or sending is Sending.LONE:
+    is_settled = phase is Phase.OPEN or phase is Phase.CONNECTING
+    if is_settled or isolation == "AUTOCOMMIT" or sending is Sending.LONE:
         return False
     sees_the_same = has_read_committed and isolation is None
     return not (sending is Sending.PLAIN and phase is Phase.DEFERRED and sees_the_same)

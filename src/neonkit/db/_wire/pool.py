@@ -15,7 +15,7 @@ from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.connector import Connector
 from neonkit.db._wire.openings import IN_VAIN
 from neonkit.db._wire.waiting_line import Place, WaitingLine
-from neonkit.errors import OverloadedError
+from neonkit.errors import ConfigurationError, OverloadedError
 
 # SQLAlchemy's log of each connection that is replaced would be `neonkit`'s, by the name of `Pool`
 logging.getLogger(__name__).setLevel(logging.WARNING)
@@ -24,6 +24,10 @@ _WAITING_PER_SLOT = 20
 _WAITING_WHILE_AWAY = 1000
 _BUSY = "every connection stayed busy for {:g} s"
 _IDLE_SINCE = "neonkit.idle_since"
+_STRANGER = (
+    "a listener of do_connect opened a connection by itself: an engine of neonkit.create_engine "
+    "opens them by its URL, and by create_engine(…, password=…) where the password changes"
+)
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,16 @@ class Pool(AsyncAdaptedQueuePool):
         return patience if remaining is None else min(patience, remaining)
 
 
+def refuse_strangers(pool: Pool) -> None:
+    """Refuse a connection that a listener of `do_connect` has opened by itself."""
+
+    def check(connection: object, _record: ConnectionPoolEntry) -> None:
+        if not isinstance(connection, UnitOfWorkConnection):
+            raise ConfigurationError(_STRANGER)
+
+    event.listen(pool, "connect", check, insert=True)
+
+
 def replace_stale(pool: Pool, idle_seconds: float) -> None:
     """Replace a connection at checkout that the server closed, or that idled too long.
 
@@ -148,6 +162,7 @@ def replace_stale(pool: Pool, idle_seconds: float) -> None:
     def check(
         connection: UnitOfWorkConnection, record: ConnectionPoolEntry, _proxy: object
     ) -> None:
+        connection.enter_service()
         idle = time.monotonic() - record.info.pop(_IDLE_SINCE, time.monotonic())
         if connection.is_known_closed or idle > idle_seconds:
             raise exc.DisconnectionError

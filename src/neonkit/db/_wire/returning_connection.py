@@ -32,6 +32,7 @@ class ReturningConnection(Connection):
     _executing = 0  # several tasks may use one session at once
     _is_returned = False
     _is_held = False
+    _is_ending = False
     _was_settled = False
 
     @property
@@ -43,6 +44,25 @@ class ReturningConnection(Connection):
     def invalidated(self) -> bool:
         """True if its connection was lost; one that was given back is not."""
         return not self._is_returned and super().invalidated
+
+    @property
+    def connection(self) -> PoolProxiedConnection:
+        """Its place in the pool, and with it the driver's own connection.
+
+        Whoever asks for it may send what nobody sees here, so BEGIN goes out first where this
+        connection is in a transaction: what the driver does belongs to that, and is undone with it.
+        """
+        fairy = super().connection
+        wire = fairy.dbapi_connection
+        is_asked_by_user = not self._is_ending and self.in_transaction()
+        if is_asked_by_user and isinstance(wire, UnitOfWorkConnection):
+            wire.hand_over()
+        return fairy
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        """SQLAlchemy's own: nobody sends anything by it."""
+        return super().connection.info
 
     def return_after_reads(self, renew: Renew) -> None:
         """Give the connection back after each plain read, while all statements are plain reads.
@@ -114,8 +134,20 @@ class ReturningConnection(Connection):
         return fairy
 
     def _commit_impl(self) -> None:
-        if not self._is_returned:
+        if self._is_returned:
+            return
+        self._is_ending = True
+        try:
             super()._commit_impl()
+        finally:
+            self._is_ending = False
+
+    def _rollback_impl(self) -> None:
+        self._is_ending = True
+        try:
+            super()._rollback_impl()
+        finally:
+            self._is_ending = False
 
 
 def borrowed_connection(session: Session, **bind_arguments: object) -> Connection:
