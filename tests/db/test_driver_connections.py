@@ -201,7 +201,7 @@ async def test_what_a_connect_listener_writes_is_nobody_elses_forgotten_work(
             connection.cursor().execute("CREATE TEMPORARY TABLE scratch (n int)")
 
         async with fresh.session() as session:
-            found = await session.exec(select(N).select_from(table("scratch")))
+            found = await session.exec(select(column("n", Integer)).select_from(table("scratch")))
             assert found.all() == []
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.orm import InstanceState, Mapper, RelationshipProperty
 from sqlalchemy.orm.strategies import _LazyLoader as LazyLoader
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql._util_cy import anon_map
 from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
 from sqlalchemy.sql.elements import ClauseElement, _anonymous_label
@@ -27,6 +28,7 @@ from neonkit._seams.record import ATTRIBUTE, LITERAL, Seam
 __all__ = [
     "ROWS_BY_NAME",
     "SEAMS",
+    "BorrowedPlace",
     "LazyLoader",
     "Structure",
     "bare_cache_key",
@@ -190,10 +192,26 @@ class _FollowingEngine(OptionEngine):
 _FollowingEngine._option_cls = _FollowingEngine
 
 
-def connect_by(engine: Engine, kind: type[Connection]) -> None:
-    """Let an engine, and those with further options, connect by a class of SQLAlchemy's."""
-    engine._connection_cls = kind
+def connect_by(engine: Engine, connect: Callable[[Engine], Connection]) -> None:
+    """Let an engine, and those with further options, make its connections by a class of ours."""
+    engine._connection_cls = connect  # type: ignore[assignment]  # it is only called
     engine._option_cls = _FollowingEngine
+
+
+class BorrowedPlace:
+    """Somebody else's place in the pool: to close it gives nothing back."""
+
+    def __init__(self, place: PoolProxiedConnection) -> None:
+        self._place = place
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the place has
+        return getattr(self._place, name)
+
+    def close(self) -> None:
+        """Leave it to its owner."""
+
+    def _close_special(self, transaction_reset: bool = False) -> None:
+        """Leave it to its owner."""
 
 
 def values_of(statement: Insert) -> Mapping[Any, Any] | None:
@@ -246,6 +264,7 @@ _EMPTY_ASYNCPG = "results of asyncpg's have no columns, no rows, or errors of an
 _UNTRANSLATED = "errors of the driver are not classified: a duplicate is answered 500 and not 409"
 _START = "the first request of a process pays more round trips for what is known already"
 _GUARD = "an INSERT under a condition fails, or a duplicate is told to who may not write"
+_SANDBOX = "what a test writes through the engine stays, and later tests see it"
 _STOCK_OPTIONS = "what the driver does on an engine with options stays after a rollback"
 _PINNED = "a session fails after its first read, or holds a connection until its end"
 _LISTS = "a list repeats rows, leaves some out, or counts them wrongly"
@@ -297,6 +316,13 @@ SEAMS: Final = (
     Seam("sqlalchemy:Connection", "_has_events", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy:Engine", "_connection_cls", ATTRIBUTE, _PINNED),
     Seam("sqlalchemy:Engine", "_option_cls", ATTRIBUTE, _STOCK_OPTIONS),
+    Seam("sqlalchemy:Connection", "_begin_impl", "(self, transaction)", _SANDBOX),
+    Seam(
+        "sqlalchemy.pool.base:_ConnectionFairy",
+        "_close_special",
+        "(self, transaction_reset)",
+        _SANDBOX,
+    ),
     Seam("sqlalchemy.engine.base:OptionEngine", "_proxied", ATTRIBUTE, _STOCK_OPTIONS),
     Seam("sqlalchemy:Connection", "_dbapi_connection", ATTRIBUTE, _PINNED),
     Seam("sqlalchemy:Connection", "_nested_transaction", ATTRIBUTE, _PINNED),

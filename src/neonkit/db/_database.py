@@ -29,6 +29,7 @@ from neonkit.db._wire.connector import Connector, Probe
 from neonkit.db._wire.dialect import NeonDialect
 from neonkit.db._wire.observed_health import ObservedHealth, Witness
 from neonkit.db._wire.pool import Pool, PoolUse
+from neonkit.db._wire.sandboxed_connection import sharing
 from neonkit.errors import ConfigurationError
 
 Answer = TypeVar("Answer")
@@ -166,8 +167,8 @@ class Database:
     async def sandbox(self) -> AsyncIterator[AsyncConnection]:
         """Bind every session of the block to one transaction that is rolled back after it.
 
-        A commit releases a savepoint. For tests: sessions of the block share a connection, so
-        they cannot run at the same time.
+        So is whatever connects by the engine. A commit releases a savepoint. For tests: all of the
+        block share a connection, so they cannot run at the same time.
         """
         usual = self._route, self._writers, self._readers
         async with self.engine.connect() as connection:
@@ -177,7 +178,8 @@ class Database:
             self._writers = session_factory(connection)
             self._readers = session_factory(connection, is_read_only=True)
             try:
-                yield connection
+                with sharing(self.engine.sync_engine, bind):
+                    yield connection
             finally:
                 self._route, self._writers, self._readers = usual
 

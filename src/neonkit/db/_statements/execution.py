@@ -33,7 +33,7 @@ from neonkit.db._statements.keyed_statement import (
 from neonkit.db._templates import Bound, build_once
 from neonkit.db._units.lone_writes import why_not_on
 from neonkit.db._units.retries import CONTENTION
-from neonkit.db._units.sessions import AsyncSession
+from neonkit.db._units.sessions import AsyncSession, is_beginning_heard
 from neonkit.db._wire.connection import wire_connection_of
 from neonkit.errors import IdempotencyInProgressError
 
@@ -167,7 +167,19 @@ async def judge_guard(route: StatementRoute, guard: Guard) -> None:
 async def _execute(
     route: StatementRoute, statement: Executable, parameters: Mapping[str, Any]
 ) -> _Done:
+    if is_beginning_heard():  # such as row-level security by hand, which holds for this one too
+        return await _execute_in_session(route, statement, parameters)
     return await greenlet_spawn(_execute_alone, route, statement, parameters)
+
+
+async def _execute_in_session(
+    route: StatementRoute, statement: Executable, parameters: Mapping[str, Any]
+) -> _Done:
+    async with route.lend() as session:
+        connection = await session.connection()
+        done = await connection.run_sync(_executed, statement, parameters)
+        await session.commit()
+    return done
 
 
 def _execute_alone(

@@ -243,6 +243,14 @@ def _begin_on(session: Session, _transaction: SessionTransaction, connection: Co
         connection.return_after_reads(begin_on)
 
 
+_ANY = Session()  # unbound: it hears what every session hears
+
+
+def is_beginning_heard() -> bool:
+    """True if somebody else hears of the beginning of every session."""
+    return len(listeners_of(_ANY, "after_begin")) > 1
+
+
 def _may_return(connection: Connection, session: Session) -> TypeGuard[ReturningConnection]:
     """True if nobody counts on having one connection until the session's end."""
     return (
