@@ -106,7 +106,7 @@ class _Backfill:
             *last, count = row
             yield count
             took = max(time.monotonic() - began, 0.001)
-            size = min(max(int(size * _BATCH_SECONDS / took), _LEAST), _MOST, 4 * size)
+            size = min(max(int(size * _BATCH_SECONDS / took), _LEAST), _MOST, 2 * size)
             statement = self._next
             time.sleep(took)
 
