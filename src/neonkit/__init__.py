@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         get_session,
         install,
         require_role,
+        throttle,
     )
 
 _ROOMS = {
@@ -66,6 +67,7 @@ _ROOMS = {
         "get_session",
         "install",
         "require_role",
+        "throttle",
     ),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
@@ -102,6 +104,7 @@ __all__ = [
     "install",
     "paginate",
     "require_role",
+    "throttle",
 ]
 
 

@@ -31,6 +31,7 @@
         ├── InvalidInputError       a rule of the database refuses the value
         ├── RequestInvalidError     a parameter that this route cannot take
         ├── InvalidCursorError      a cursor that does not belong to this list
+        ├── RateLimitedError        something was tried too often
         ├── OverloadedError         no free database connection in time
         ├── DatabaseUnavailableError the database is away; nothing was committed
         ├── OutcomeUnknownError     the reply to a commit was lost
@@ -157,9 +158,13 @@ class ProblemError(NeonkitError):
     Args:
         detail: one sentence for the client; the class's own by default.
         errors: which fields are at fault.
+
+    Attributes:
+        retry_after: seconds for the header `Retry-After`; `None` for what the kind of problem says.
     """
 
     detail: ClassVar[str] = "The request cannot be answered."
+    retry_after: int | None = None
 
     def __init__(self, detail: str | None = None, *, errors: Sequence[FieldProblem] = ()) -> None:
         super().__init__(detail or self.detail)
@@ -315,6 +320,20 @@ class InvalidCursorError(ProblemError):
     """A cursor that was not made here, was changed, or comes from another query."""
 
     detail = "The cursor is not valid for this list; start again without one."
+
+
+class RateLimitedError(ProblemError):
+    """Something was tried too often: with a wrong password, or from one address.
+
+    Args:
+        seconds: until it may be tried again.
+    """
+
+    detail = "This was tried too often; try again later."
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self.retry_after = seconds
 
 
 class OverloadedError(ProblemError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -13,7 +14,9 @@ from neonkit.auth import Principal, SignIns
 from neonkit.dsn import Dsn
 from neonkit.testing import LiveServer
 from neonkit.testing._databases import Loan
+from neonkit_starter.app import create_app
 from neonkit_starter.posts.models import Post
+from neonkit_starter.settings import StarterSettings
 from neonkit_starter.users.models import Role, User
 from neonkit_starter.users.queries import principal_of
 
@@ -53,6 +56,17 @@ class Cast:
         """Fill in ids: `/users/{ada}`, `/posts/{post}`, `/posts/{missing}`."""
         ids = {name: getattr(self, name).id for name in ("ada", "bob", "moderator", "admin")}
         return API + template.format(**ids, post=self.post, missing=2**31 - 1)
+
+
+@cache
+def _app() -> FastAPI:
+    return create_app(StarterSettings(rate_limit_enabled=False))
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """The starter without its limits: all tests call from one address."""
+    return _app()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from neonkit.auth._sign_ins import (
     is_alive,
     sign_in_epoch,
 )
+from neonkit.auth._throttles import Attempt, Limit, Ride, Throttles
 from neonkit.auth._tokens import (
     AccessToken,
     TokenPolicy,
@@ -23,11 +24,15 @@ from neonkit.auth._tokens import (
 
 __all__ = [
     "AccessToken",
+    "Attempt",
     "FindPrincipal",
+    "Limit",
     "Principal",
+    "Ride",
     "SecurityEvent",
     "SignIn",
     "SignIns",
+    "Throttles",
     "TokenPair",
     "TokenPolicy",
     "alive_values",

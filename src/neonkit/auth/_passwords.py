@@ -52,15 +52,19 @@ async def hash_password(password: str) -> str:
     return await _in_thread(partial(_hasher().hash, _bytes_of(password)))
 
 
-async def verify_password(password: str, hashed: str | None) -> bool:
+async def verify_password(
+    password: str, hashed: str | None, *, before: Callable[[], None] = lambda: None
+) -> bool:
     """True if `password` is the one that `hashed` was made from.
 
     Args:
         password: what was typed.
         hashed: `None` where there is no such user, or anything that is no hash: the answer is no,
             and takes as long.
+        before: is called when it is this password's turn, in another thread, and may raise: others
+            that were tried meanwhile may have used up the attempts.
     """
-    return await _in_thread(partial(_matches, _bytes_of(password), hashed))
+    return await _in_thread(partial(_matches, _bytes_of(password), hashed, before))
 
 
 def needs_rehash(hashed: str) -> bool:
@@ -71,7 +75,8 @@ def needs_rehash(hashed: str) -> bool:
     return not Argon2Hasher.identify(hashed) or _hasher().current_hasher.check_needs_rehash(hashed)
 
 
-def _matches(password: bytes, hashed: str | None) -> bool:
+def _matches(password: bytes, hashed: str | None, before: Callable[[], None]) -> bool:
+    before()
     nobodys = _nobodys_hash()
     known = hashed if hashed and Argon2Hasher.identify(hashed) else None
     return _hasher().verify(password, known or nobodys) and known is not None

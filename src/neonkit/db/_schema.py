@@ -50,6 +50,17 @@ _REVISIONS = (
         )
         """,
     ),
+    (
+        # how often something was tried, within a window; its key is a digest of who tries
+        """
+        CREATE TABLE neonkit.throttles (
+          key bytea PRIMARY KEY,
+          count integer NOT NULL,
+          ends_at timestamptz NOT NULL
+        )
+        """,
+        "CREATE INDEX ON neonkit.throttles (ends_at)",
+    ),
 )
 
 

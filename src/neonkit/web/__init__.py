@@ -40,6 +40,7 @@ from neonkit.web._session_dependencies import (
     get_read_session,
     get_session,
 )
+from neonkit.web._throttling import ThrottlesDep, address_of, get_throttles, throttle
 from neonkit.web._time_limit import timeout
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "Runtime",
     "SessionDep",
     "SignInsDep",
+    "ThrottlesDep",
     "TokenPolicyDep",
     "add_boot_step",
     "add_docs",
@@ -67,6 +69,7 @@ __all__ = [
     "add_middleware",
     "add_problem",
     "add_problems",
+    "address_of",
     "draining",
     "existing",
     "get_caller",
@@ -75,12 +78,14 @@ __all__ = [
     "get_read_session",
     "get_session",
     "get_sign_ins",
+    "get_throttles",
     "install",
     "raises",
     "readable_operation_ids",
     "refusal_of",
     "require_role",
     "strict_query",
+    "throttle",
     "timeout",
     "wrap_lifespan",
 ]

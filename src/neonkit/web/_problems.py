@@ -90,6 +90,7 @@ TABLE: Mapping[type[Exception], Problem] = {
     errors.InvalidInputError: Problem(422, "validation-error"),
     errors.RequestInvalidError: INVALID,
     errors.InvalidCursorError: Problem(422, "invalid-cursor", is_about_input=True),
+    errors.RateLimitedError: Problem(429, "rate-limited"),
     errors.OverloadedError: Problem(503, "overloaded", retry_after=1),
     errors.DatabaseUnavailableError: Problem(503, "database-unavailable", retry_after=2),
     errors.OutcomeUnknownError: Problem(503, "outcome-unknown", retry_after=2),
@@ -149,7 +150,9 @@ def respond(
         return document(INTERNAL, detail, request_id), False
     detail = str(error) if isinstance(error, ProblemError) else problem.title + "."
     fields = error.errors if isinstance(error, ProblemError) else ()
-    return document(problem, detail, request_id, fields=fields), True
+    wait = error.retry_after if isinstance(error, ProblemError) else None
+    headers = {} if wait is None else {"Retry-After": str(wait)}
+    return document(problem, detail, request_id, fields=fields, headers=headers), True
 
 
 def document(

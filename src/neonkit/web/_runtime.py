@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.types import Scope as ConnectionScope
 
-from neonkit.auth import FindPrincipal, TokenPolicy
+from neonkit.auth import FindPrincipal, Throttles, TokenPolicy
 from neonkit.db import Database, create_engine, fault_of, has_schema, open_scope
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError, NeonkitError
@@ -72,6 +72,7 @@ class Runtime:
         is_under_test: set by the pytest plugin, whose databases are its own to change.
         has_started: whether the first connection was made and the schema is in place.
         metrics: what `/metrics` tells.
+        throttles: what was tried too often, since the app began to run.
         parent: the runtime of the app that this one is mounted in, once it was asked through it.
         problems: the app's table of errors and problems.
         readiness: what `/health/ready` asks.
@@ -98,6 +99,7 @@ class Runtime:
         self.metrics = Metrics()
         self.problems: dict[type[Exception], Problem] = dict(TABLE)
         self.readiness: Readiness | None = None
+        self.throttles = self._new_throttles()
         self.parent: Runtime | None = None
 
     @classmethod
@@ -174,6 +176,7 @@ class Runtime:
             given = self.database
             database = given or await self._open(stack)
             self.database = database
+            self.throttles = self._new_throttles()
             self._observe(database, stack)
             self.readiness = Readiness(
                 database.probe, database.health, is_passive=self.settings.sleeps_when_idle
@@ -189,6 +192,10 @@ class Runtime:
             finally:
                 self.has_started = False
                 self.database = given
+
+    def _new_throttles(self) -> Throttles:
+        settings = self.settings
+        return Throttles(settings.signing_keys[0], is_enabled=settings.rate_limit_enabled)
 
     async def _open(self, stack: AsyncExitStack) -> Database:
         settings = self.settings

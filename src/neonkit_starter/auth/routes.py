@@ -1,6 +1,7 @@
 """Names and passwords become tokens, which are renewed and ended."""
 
 import re
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
@@ -11,6 +12,7 @@ from sqlmodel import col
 from neonkit import CallerDep, Database, DatabaseDep, existing
 from neonkit.auth import (
     Principal,
+    Ride,
     TokenPair,
     ending_sign_ins,
     hash_password,
@@ -18,13 +20,14 @@ from neonkit.auth import (
     needs_rehash,
     verify_password,
 )
-from neonkit.errors import InvalidCredentialsError, InvalidTokenError
-from neonkit.web import SignInsDep, raises
+from neonkit.errors import InvalidCredentialsError, InvalidTokenError, RateLimitedError
+from neonkit.web import SignInsDep, ThrottlesDep, raises
 from neonkit_starter.auth.schemas import PasswordChange, RefreshTokenGiven, TokenRead
 from neonkit_starter.users.errors import WeakPasswordError
 from neonkit_starter.users.models import User
 from neonkit_starter.users.queries import SUBJECT, login_of
 from neonkit_starter.users.rules import refuse_weak
+from neonkit_starter.users.throttling import PasswordAttemptsDep
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -40,17 +43,23 @@ def no_store(response: Response) -> None:
     "/token",
     response_model=TokenRead,
     dependencies=[Depends(no_store)],
-    openapi_extra=raises(InvalidCredentialsError),
+    openapi_extra=raises(InvalidCredentialsError, RateLimitedError),
 )
 async def create_token(
     form: Annotated[OAuth2PasswordRequestForm, Depends()],
     database: DatabaseDep,
     sign_ins: SignInsDep,
+    throttles: ThrottlesDep,
+    attempts_of: PasswordAttemptsDep,
 ) -> TokenPair:
     """Sign in by username, not by address."""
-    user = await _find(database, form.username)
-    is_right = await verify_password(form.password, user.hashed_password if user else None)
+    attempts = attempts_of(form.username)
+    user = await _find(database, form.username, throttles.ride(*attempts))
+    hashed = user.hashed_password if user else None
+    still = partial(throttles.refuse, *attempts)
+    is_right = await verify_password(form.password, hashed, before=still)
     if user is None or not is_right or not user.is_active:
+        throttles.add(*attempts)
         log_security_event("login-refused", subject=str(user.id) if user else None)
         raise InvalidCredentialsError
     if needs_rehash(user.hashed_password):
@@ -76,14 +85,26 @@ async def logout(body: RefreshTokenGiven, sign_ins: SignInsDep) -> None:
 
 
 @router.post(
-    "/password", status_code=204, openapi_extra=raises(InvalidCredentialsError, WeakPasswordError)
+    "/password",
+    status_code=204,
+    openapi_extra=raises(InvalidCredentialsError, RateLimitedError, WeakPasswordError),
 )
-async def change_password(body: PasswordChange, me: CallerDep, db: DatabaseDep) -> None:
+async def change_password(
+    body: PasswordChange,
+    me: CallerDep,
+    db: DatabaseDep,
+    throttles: ThrottlesDep,
+    attempts_of: PasswordAttemptsDep,
+) -> None:
     """Change your password; all of your other sign-ins end."""
     known = select(col(User.username), col(User.email), col(User.hashed_password))
     user: Row[Any] = existing(await db.execute(known.where(col(User.id) == me.id)))
     refuse_weak(body.new_password, username=user.username, email=user.email, field="new_password")
-    if not await verify_password(body.current_password, user.hashed_password):
+    attempts = attempts_of(user.username)
+    throttles.refuse(*attempts)
+    still = partial(throttles.refuse, *attempts)
+    if not await verify_password(body.current_password, user.hashed_password, before=still):
+        throttles.add(*attempts)
         log_security_event("login-refused", subject=str(me.id))
         raise InvalidCredentialsError("The current password is wrong.")
     changed = (
@@ -100,11 +121,14 @@ async def change_password(body: PasswordChange, me: CallerDep, db: DatabaseDep) 
     log_security_event("password-changed", subject=str(me.id))
 
 
-async def _find(database: Database, username: str) -> Row[Any] | None:
+async def _find(database: Database, username: str, ride: Ride) -> Row[Any] | None:
     """Look the user up, in a transaction that is over before the slow check begins."""
     if not _A_NAME.fullmatch(username):
         return None
-    return (await database.execute(login_of(username))).one_or_none()
+    found = await database.execute(ride.on(login_of(username)), conditions=ride.conditions)
+    ride.arrived()
+    row: Row[Any] = found.one()
+    return None if row.id is None else row
 
 
 async def _rehash(database: Database, user: Row[Any], password: str) -> None:

@@ -1,5 +1,7 @@
 """The users' part of the API."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from sqlalchemy import delete, insert, update
 from sqlmodel import col
@@ -7,6 +9,7 @@ from sqlmodel import col
 from neonkit import (
     CallerDep,
     CreatedDep,
+    Database,
     DatabaseDep,
     OptionalIdempotencyKey,
     Page,
@@ -21,6 +24,7 @@ from neonkit.errors import (
     ForbiddenError,
     HasDependentsError,
     NotFoundError,
+    RateLimitedError,
 )
 from neonkit.web import raises
 from neonkit_starter.parameters import Id
@@ -29,21 +33,31 @@ from neonkit_starter.users.models import Role, User
 from neonkit_starter.users.queries import SHOWN, USERS
 from neonkit_starter.users.rules import refuse_strangers, refuse_weak
 from neonkit_starter.users.schemas import UserCreate, UserPatch, UserPatchByAdmin, UserRead
+from neonkit_starter.users.throttling import NameWrites, NameWritesDep
 
 router = APIRouter(prefix="/users", tags=["users"])
 
 _RIGHTS = UserPatchByAdmin.model_fields.keys() - UserPatch.model_fields.keys()
 
 
-@router.post("", status_code=201, openapi_extra=raises(DuplicateError, WeakPasswordError))
+@router.post(
+    "", status_code=201, openapi_extra=raises(DuplicateError, RateLimitedError, WeakPasswordError)
+)
 async def create_user(
-    body: UserCreate, db: DatabaseDep, key: OptionalIdempotencyKey, created: CreatedDep
+    body: UserCreate,
+    count: NameWritesDep,
+    db: DatabaseDep,
+    key: OptionalIdempotencyKey,
+    created: CreatedDep,
 ) -> UserRead:
     """Register; the address and the name must be free."""
     refuse_weak(body.password, username=body.username, email=body.email)
+    ride = count()
     hashed = await hash_password(body.password)
     new = insert(User).values(username=body.username, email=body.email, hashed_password=hashed)
-    return created((await db.execute(new.returning(*SHOWN), key)).one())
+    done = await db.execute(ride.on(new.returning(*SHOWN)), key, conditions=ride.conditions)
+    ride.arrived()
+    return created(done.one())
 
 
 @router.get("", openapi_extra=raises(ForbiddenError))
@@ -73,12 +87,12 @@ async def read_me(me: CallerDep, db: DatabaseDep) -> UserRead:
     return existing(await db.execute(USERS.where(col(User.id) == me.id)))
 
 
-@router.patch("/me", openapi_extra=raises(DuplicateError))
-async def update_me(body: UserPatch, me: CallerDep, db: DatabaseDep) -> UserRead:
+@router.patch("/me", openapi_extra=raises(DuplicateError, RateLimitedError))
+async def update_me(
+    body: UserPatch, count: NameWritesDep, me: CallerDep, db: DatabaseDep
+) -> UserRead:
     """Change your own name or address."""
-    this, changes = col(User.id) == me.id, body.changes()
-    change = update(User).where(this).values(changes).returning(*SHOWN)
-    return existing(await db.execute(change if changes else USERS.where(this)))
+    return await _change(db, me.id, body.changes(), count)
 
 
 @router.delete("/me", status_code=204, openapi_extra=raises(HasDependentsError))
@@ -88,18 +102,20 @@ async def delete_me(me: CallerDep, db: DatabaseDep) -> None:
     existing(await db.execute(drop))
 
 
-@router.patch("/{user_id}", openapi_extra=raises(DuplicateError, ForbiddenError, NotFoundError))
+@router.patch(
+    "/{user_id}",
+    openapi_extra=raises(DuplicateError, ForbiddenError, NotFoundError, RateLimitedError),
+)
 async def update_user(
-    user_id: Id, body: UserPatchByAdmin, me: CallerDep, db: DatabaseDep
+    user_id: Id, body: UserPatchByAdmin, count: NameWritesDep, me: CallerDep, db: DatabaseDep
 ) -> UserRead:
     """Change an account; its role and whether it is active, only as an administrator."""
     refuse_strangers(me, user_id)
-    this, changes = col(User.id) == user_id, body.changes()
+    changes = body.changes()
     rights = {name: str(changes[name]) for name in _RIGHTS & changes.keys()}
     if rights:
         me.require(Role.ADMIN)
-    change = update(User).where(this).values(changes).returning(*SHOWN)
-    user: UserRead = existing(await db.execute(change if changes else USERS.where(this)))
+    user = await _change(db, user_id, changes, count)
     if rights:
         log_security_event("role-changed", subject=str(user_id), by=str(me.id), **rights)
     return user
@@ -113,3 +129,19 @@ async def delete_user(user_id: Id, me: CallerDep, db: DatabaseDep) -> None:
     refuse_strangers(me, user_id)
     drop = delete(User).where(col(User.id) == user_id).returning(col(User.id))
     existing(await db.execute(drop))
+
+
+async def _change(
+    db: Database, user_id: int, changes: dict[str, Any], count: NameWrites
+) -> UserRead:
+    """Change a user; a write of a name or an address counts, since it tells who is there."""
+    this = col(User.id) == user_id
+    if not changes:
+        return existing(await db.execute(USERS.where(this)))
+    change = update(User).where(this).values(changes).returning(*SHOWN)
+    if not changes.keys() & UserPatch.model_fields.keys():
+        return existing(await db.execute(change))
+    ride = count()
+    done = await db.execute(ride.on(change), conditions=ride.conditions)
+    ride.arrived()
+    return existing(done)
