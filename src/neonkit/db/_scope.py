@@ -24,6 +24,8 @@ class Scope:
         label: names it, such as `/posts/{id}`; `-` by default. It is asked when needed,
             because a request's route is not known when its scope opens.
         guard: a condition that every statement of its sessions depends on; `None` for none.
+        has_sent_commit: whether a COMMIT, or a statement that is one, has been sent. From then on
+            it goes on to its end, whoever loses interest in it.
     """
 
     deadline: float | None = None
@@ -31,6 +33,7 @@ class Scope:
     trips: int = 0
     label: Callable[[], str] = _unnamed
     guard: Guard | None = None
+    has_sent_commit: bool = False
 
     def remaining(self) -> float | None:
         """Seconds left until the deadline, never negative; `None` where there is no bound."""

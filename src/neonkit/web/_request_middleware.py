@@ -1,10 +1,12 @@
 """The request middleware: an id, a time limit, a measure, headers and one log line for each."""
 
+import asyncio
 import re
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
 from secrets import token_hex
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as ConnectionScope
@@ -12,6 +14,7 @@ from starlette.types import Scope as ConnectionScope
 from neonkit.db import current_scope, open_scope
 from neonkit.errors import RequestTimeoutError
 from neonkit.web._access_log import log_access
+from neonkit.web._client_watch import ClientWatch
 from neonkit.web._defects import is_answered, report_defect
 from neonkit.web._drain_switch import draining
 from neonkit.web._idempotency_key import REPLAYED
@@ -75,15 +78,21 @@ class RequestMiddleware:
     async def _answer(self, request: "RequestRecord") -> None:
         """Let the app answer within the time limit, or say that it did not."""
         request.limit = limit = TimeLimit(self.timeout, request.spent, request.scope)
+        client = request.watch_client()
         try:
             async with limit.timer:
-                await self.app(request.scope, request.receive, request.send)
+                await self.app(request.scope, client.receive, request.send)
+        except asyncio.CancelledError:
+            if not request.is_stopped_by_client():
+                raise
         except TimeoutError:
             if request.status is not None or not limit.timer.expired():
                 raise
-            late = RequestTimeoutError() if request.is_receiving else limit.error()
+            late = RequestTimeoutError() if client.is_receiving else limit.error()
             response, _ = respond(late, request.runtime.problems, request.id)
             await response(request.scope, request.receive, request.send)
+        finally:
+            client.end()
 
     async def _converse(self, request: "RequestRecord") -> None:
         """Let the app talk to a WebSocket, and close it where the app fails."""
@@ -120,7 +129,7 @@ class RequestRecord:
         self.runtime = runtime
         self.limit: TimeLimit | None = None
         self.status: int | None = None
-        self.is_receiving = False
+        self.receive = self._noting_the_end if scope["type"] == "websocket" else receive
         self.id = _request_id(scope)
         self._receive = receive
         self._send = send
@@ -130,6 +139,8 @@ class RequestRecord:
         self._started = time.perf_counter()
         self._seconds: float | None = None
         self._is_finished = False
+        self._has_hung_up = False
+        self._task: asyncio.Task[Any] | None = None
         scope[_IN_SCOPE] = self
         scope.setdefault("state", {})["request_id"] = self.id
 
@@ -137,11 +148,27 @@ class RequestRecord:
         """The template of its route."""
         return route_of(self.scope)
 
-    async def receive(self) -> Message:
-        """Receive, so that it is known what a request was doing when its time was up."""
-        self.is_receiving = True
+    def watch_client(self) -> ClientWatch:
+        """Stop this task when the client hangs up: nobody is left to be answered.
+
+        Not once something that commits was sent, since it may have been done: that goes on to its
+        end. Nor once the response has begun, which is the app's own business.
+        """
+        self._task = asyncio.current_task()
+        return ClientWatch(self.scope, self.receive, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self.status is None and not self.spent.has_sent_commit and self._task is not None:
+            self._has_hung_up = True
+            self._task.cancel()
+
+    def is_stopped_by_client(self) -> bool:
+        """True if the client's hanging up is all that this task was cancelled for."""
+        return self._has_hung_up and self._task is not None and self._task.uncancel() == 0
+
+    async def _noting_the_end(self) -> Message:
+        """Receive from a WebSocket."""
         message = await self._receive()
-        self.is_receiving = False
         if message["type"] == "websocket.disconnect":
             self.status = message.get("code", self.status)
         return message

@@ -172,7 +172,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
     def next_sending(self, *, is_plain: bool) -> Sending:
         """Tell how the statement that comes now is sent; one announcement holds for one of them."""
         announced, self._next = self._next, Sending.TRANSACTION
-        return Sending.PLAIN if is_plain and announced is Sending.TRANSACTION else announced
+        return Sending.PLAIN if is_plain else announced
 
     async def send(self, sql: str, arguments: Any, sending: Sending) -> Reply:
         """Send a statement, wait for all of its answer, and note what it cost and wrote.
@@ -200,6 +200,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             if not sql.startswith(_SAVEPOINTS):  # which may be sent in a failed transaction
                 await self._prove(sending)
             begins = self.needs_begin(sending)
+            current_scope().has_sent_commit |= sending is Sending.LONE
             try:
                 reply = await self.bounded(self._exchange(sql, arguments, begins, is_batch))
             except Exception as error:
@@ -327,6 +328,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         """Commit; a connection lost meanwhile leaves the outcome unknown."""
         if not self._end_unit():
             return
+        current_scope().has_sent_commit = True
         try:
             self.wait_for(self.bounded(self._opened.send("COMMIT")))
         except Exception as error:
