@@ -2,8 +2,13 @@
 
 import asyncio
 import logging
+import os
+import socket
+import sys
 import time
+from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import func, text
 from sqlalchemy.exc import DBAPIError
@@ -140,3 +145,92 @@ async def test_a_silent_server_is_left(
         assert await _count(other) == 0
     assert {record.name for record in caplog.records} <= {"neonkit"}
     assert await _count(db) == 0
+
+
+def _socket_options(database: Database) -> dict[str, int]:
+    """What the kernel was told of the socket of the only idle connection."""
+    pool: Any = database.engine.sync_engine.pool
+    (record,) = pool._pool._queue._queue
+    link = record.dbapi_connection._opened
+    if isinstance(link, psycopg.AsyncConnection):
+        connected = socket.socket(fileno=os.dup(link.fileno()))
+    else:
+        connected = link._transport.get_extra_info("socket")
+    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+    found = {
+        name: connected.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names
+    }
+    found["SO_KEEPALIVE"] = connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    if isinstance(link, psycopg.AsyncConnection):
+        connected.close()
+    return found
+
+
+async def test_the_kernel_is_told_to_look_for_the_peer(
+    neon: WireProxy, database_driver: Driver
+) -> None:
+    """On either driver's socket; the URL's own parameters come first."""
+    expected = {
+        "TCP_KEEPIDLE": 1,
+        "TCP_KEEPINTVL": 1,
+        "TCP_KEEPCNT": 2,
+        "TCP_USER_TIMEOUT": 2000,
+        "SO_KEEPALIVE": 1,
+    }
+    for chosen, changed in (
+        ({}, {}),
+        ({"tcp_user_timeout": "9000"}, {"TCP_USER_TIMEOUT": 9000}),
+        ({"keepalives_idle": "30"}, {"TCP_KEEPIDLE": 30}),
+    ):
+        dsn = neon.dsn.replace(parameters={**neon.dsn.parameters, **chosen})
+        async with Database(create_engine(dsn, driver=database_driver)) as other:
+            await _ask(other, "SELECT 1")
+            assert _socket_options(other) == expected | changed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux drops packets for a test")
+@pytest.mark.parametrize("sent", ["before", "after"])
+async def test_a_peer_that_stops_acknowledging_is_found(
+    neon: WireProxy, database_driver: Driver, sent: str
+) -> None:
+    """In 2.5 s, whether a statement waits for its acknowledgement or for its reply."""
+    async with Database(create_engine(neon.url, driver=database_driver)) as other:
+        async with other.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+            if sent == "after":
+                neon.unplug()
+            asking = asyncio.create_task(connection.execute(text("SELECT pg_sleep(20)")))
+            await asyncio.sleep(0.1)
+            neon.unplug()
+            began = time.monotonic()
+            with pytest.raises(DBAPIError) as caught:
+                await asking
+            took = time.monotonic() - began
+        neon.plug_in()
+        fault = fault_of(caught.value)
+        assert fault is not None
+        assert fault.kind is FaultKind.CONNECTION_LOST
+        assert 1 < took < 3.5  # and not the 5.5 s after which it would be given up
+        assert await _ask(other, "SELECT 1") == 1
+
+
+async def test_what_was_opened_before_a_silent_connection_is_replaced(
+    neon: WireProxy, database_driver: Driver
+) -> None:
+    """None of the other connections is met by a statement; what was opened since is kept."""
+    timeouts = TimeoutPolicy(connect=1, statement=0.5, lock=0.1, request=5)
+    async with Database(
+        create_engine(neon.url, driver=database_driver, timeouts=timeouts)
+    ) as other:
+        asking = (_ask(other, "SELECT pg_backend_pid() FROM pg_sleep(0.1)") for _ in range(4))
+        before = set(await asyncio.gather(*asking))
+        assert len(before) == 4
+        neon.freeze()
+        with pytest.raises((TimeoutError, OutcomeUnknownError)), open_scope(1.2):
+            await _ask(other, "SELECT 1")
+        neon.thaw()
+        asking = (_ask(other, "SELECT pg_backend_pid() FROM pg_sleep(0.1)") for _ in range(4))
+        after = set(await asyncio.gather(*asking))
+        assert not before & after
+        asking = (_ask(other, "SELECT pg_backend_pid() FROM pg_sleep(0.1)") for _ in range(4))
+        assert set(await asyncio.gather(*asking)) == after

@@ -252,16 +252,6 @@ def test_a_missing_certificate_file_is_named(tmp_path: Path) -> None:
         Dsn.parse(url).for_asyncpg()
 
 
-def test_what_asyncpg_leaves_out_is_said() -> None:
-    """What only keeps a connection alive is left out, and named for whoever asks."""
-    dsn = Dsn.parse(f"postgresql://ada@{DIRECT}/d?{CONSOLE}&keepalives=1&tcp_user_timeout=9")
-
-    assert [note.partition(" ")[0] for note in dsn.asyncpg_notes] == [
-        "keepalives",
-        "tcp_user_timeout",
-    ]
-
-
 @pytest.mark.parametrize(
     "mode", ["", "&sslmode=require", "&sslmode=verify-ca", "&sslmode=verify-full"]
 )
@@ -403,7 +393,7 @@ def test_no_password_in_anything_printed(before: str, after: str) -> None:
     url = f"postgresql://ada:{before}Tr0ub4dor{after}@{DIRECT}/neondb"
     try:
         dsn = Dsn.parse(url)
-        printed = f"{dsn} {dsn!r} {dsn.masked} {[dsn]} {dsn.asyncpg_notes}"
+        printed = f"{dsn} {dsn!r} {dsn.masked} {[dsn]}"
         printed += logging.makeLogRecord({"msg": "%s", "args": (dsn,)}).getMessage()
     except UrlError as error:
         printed = f"{error} {error!r} {error.__context__ and error.__suppress_context__}"

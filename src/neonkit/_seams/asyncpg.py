@@ -1,10 +1,11 @@
 """The inside of asyncpg: what it believes of the server, and the protocol under a connection."""
 
+import socket
 from typing import Any, Final
 
 from neonkit._seams.record import ATTRIBUTE, LITERAL, Seam
 
-__all__ = ["SEAMS", "UNSENDABLE", "leave_jit_alone"]
+__all__ = ["SEAMS", "UNSENDABLE", "leave_jit_alone", "socket_of"]
 
 UNSENDABLE: Final = "invalid input for query argument"
 """How asyncpg begins to say that a value does not fit, before it repeats the value."""
@@ -16,6 +17,12 @@ def leave_jit_alone(connection: Any) -> None:  # noqa: ANN401  # asyncpg has no 
     Behind a pooler the two would reach two backends.
     """
     connection._server_caps = connection._server_caps._replace(jit=False)
+
+
+def socket_of(connection: Any) -> socket.socket | None:  # noqa: ANN401  # as above
+    """The socket of a connection, under its TLS; `None` where its event loop shows none."""
+    found: socket.socket | None = connection._transport.get_extra_info("socket")
+    return found
 
 
 _CONNECTION = "asyncpg:Connection"
@@ -30,6 +37,7 @@ SEAMS: Final = (
         "nothing can connect with asyncpg",
     ),
     Seam(_CONNECTION, "_server_caps", ATTRIBUTE, "`jit` stays off on another client's backend"),
+    Seam(_CONNECTION, "_transport", ATTRIBUTE, "a server that vanished is not found on asyncpg"),
     Seam(
         "asyncpg.connection:ServerCapabilities",
         "jit",

@@ -21,13 +21,6 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?\Z")
 _DEFAULT_PORT = 5432
-_ASYNCPG_LEAVES_OUT = {
-    "keepalives": "TCP keepalives",
-    "keepalives_count": "TCP keepalives",
-    "keepalives_idle": "TCP keepalives",
-    "keepalives_interval": "TCP keepalives",
-    "tcp_user_timeout": "TCP_USER_TIMEOUT",
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +142,7 @@ class Dsn:
         return keywords if self.password is None else {**keywords, "password": self.password}
 
     def for_asyncpg(self) -> dict[str, Any]:
-        """Keywords for `asyncpg.connect`; what it leaves out stands in `asyncpg_notes`.
+        """Keywords for `asyncpg.connect`; those of TCP are the socket's (`dead_peers`).
 
         Raises:
             UrlError: a parameter requires what asyncpg cannot give, or a file cannot be used.
@@ -176,15 +169,6 @@ class Dsn:
         if int(self.parameters.get("connect_timeout", 0)):
             keywords["timeout"] = float(self.parameters["connect_timeout"])
         return keywords
-
-    @property
-    def asyncpg_notes(self) -> tuple[str, ...]:
-        """Parts of this URL that asyncpg leaves out; nothing that a connection's safety needs."""
-        return tuple(
-            f"{name} is left out, because asyncpg sets no {what}: DATABASE_DRIVER=psycopg does"
-            for name, what in _ASYNCPG_LEAVES_OUT.items()
-            if name in self.parameters
-        )
 
     @property
     def requires_binding(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Coroutine
 from typing import Protocol
 
@@ -66,6 +67,12 @@ class ProxiedSession:
         self._half_reply = b""
         self._is_between_messages = True
         self._packet = b""
+
+    @property
+    def client_socket(self) -> TransportSocket:
+        """The socket that its client is connected to."""
+        found: TransportSocket = self._to_client.get_extra_info("socket")
+        return found
 
     @property
     def is_busy(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from neonkit.dsn import Dsn
 from neonkit.local._conversation import Moment
+from neonkit.local._dropped_packets import AnySocket, drop_arrivals, let_arrive
 from neonkit.local._idle_timer import IdleTimer
 from neonkit.local._listening_address import ListeningAddress, Tls
 from neonkit.local._network_faults import Cut, NetworkFaults, Refusal, When
@@ -177,6 +178,24 @@ class WireProxy:
         """Let go on what was held, new connections too."""
         self._call(self._faults.calm.set)
 
+    def unplug(self) -> None:
+        """Drop what clients send before it is acknowledged: what a pulled cable looks like.
+
+        On Linux alone. `freeze` acknowledges, and says nothing.
+        """
+        self._call(lambda: self._for_each_socket(drop_arrivals))
+
+    def plug_in(self) -> None:
+        """Let arrive what clients send, and send again."""
+        self._call(lambda: self._for_each_socket(let_arrive))
+
+    def _for_each_socket(self, act: Callable[[AnySocket], None]) -> None:
+        for server in self._servers:
+            for listening in server.sockets:
+                act(listening)
+        for session in self._sessions.values():
+            act(session.client_socket)
+
     def refuse(self, text: str = Refusal.UNREACHABLE, *, times: int | None = None) -> None:
         """Let no new connection in, and tell it so as Neon does: an ERROR with SQLSTATE XX000.
 
@@ -268,7 +287,7 @@ class WireProxy:
             lambda: any(session.is_busy for session in self._sessions.values()),
             self._suspend_if_awake,
         )
-        servers = [
+        servers = self._servers = [
             await asyncio.start_server(
                 partial(self._accept, entrance), "127.0.0.1", 0, backlog=_BACKLOG
             )

@@ -87,8 +87,6 @@ class Settings(LaunchSettings):
         yield from about_origins(self.cors_origins)
         if not self.is_production:
             yield from about_previous_keys(self.previous_secret_keys)
-        if self.traffic_dsn is not None and self.database_driver == "asyncpg":
-            yield from self.traffic_dsn.asyncpg_notes
         if self.drain_seconds + self.request_timeout + 1 > self.shutdown_timeout:
             yield (
                 "DRAIN_SECONDS + REQUEST_TIMEOUT + 1 exceeds SHUTDOWN_TIMEOUT: a shutdown may cut "

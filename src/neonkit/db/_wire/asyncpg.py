@@ -11,11 +11,12 @@ from sqlalchemy.dialects.postgresql import asyncpg as stock
 from sqlalchemy.types import TypeEngine
 from sqlmodel.sql.sqltypes import UTCDateTime
 
-from neonkit._seams.asyncpg import UNSENDABLE, leave_jit_alone
+from neonkit._seams.asyncpg import UNSENDABLE, leave_jit_alone, socket_of
 from neonkit.db._scope import current_scope
 from neonkit.db._wire import connector
 from neonkit.db._wire.connection import Reply, UnitOfWorkConnection, forget_text
 from neonkit.db._wire.connector import FACTS, ServerFacts, read_facts
+from neonkit.db._wire.dead_peers import find_dead_peer
 from neonkit.db._wire.dialect import NeonDialect
 from neonkit.db._wire.phases import Sending
 from neonkit.dsn import Dsn
@@ -81,6 +82,9 @@ class Connector(connector.Connector[_Connection]):
             statement_cache_size=0,
             connection_class=_Connection,
         )
+        connected = socket_of(connection)
+        if connected is not None:
+            find_dead_peer(connected, dsn.parameters)
         return connection
 
     async def _learn(self, connection: _Connection) -> ServerFacts:

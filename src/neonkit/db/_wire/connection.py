@@ -86,12 +86,19 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         self._is_vouched_for = False
         self._is_left = False
         self._opened = connection
+        self._opened_at = time.monotonic()
+        self._bounds_on_server = connector.bounds_on_server
         self._has_read_committed = connector.has_read_committed
 
     @property
     def is_known_closed(self) -> bool:
         """True if the server has closed this connection; known without asking it."""
         return self._opened.is_closed()
+
+    @property
+    def is_suspect(self) -> bool:
+        """True if another connection, opened after this one or with it, was found silent since."""
+        return self._opened_at < self.health.silent_since
 
     @property
     def is_in_the_open(self) -> bool:
@@ -291,12 +298,19 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         except BaseException as error:
             if isinstance(error, TimeoutError):
                 self._opened.terminate()
+                self._note_silence(started, limit)
             self._is_left = isinstance(error, asyncio.CancelledError)
             if self.is_known_closed:
                 self.health.is_failing = True
             raise
         finally:
             scope.seconds += time.monotonic() - started
+
+    def _note_silence(self, started: float, limit: float) -> None:
+        """Suspect what is older, where the server's own timeout should have spoken before ours."""
+        should_have_spoken = self._bounds_on_server or self.phase is Phase.OPEN
+        if should_have_spoken and time.monotonic() - started >= limit:
+            self.health.silent_since = started
 
     def abandon(self) -> None:
         """Close it; where a statement is running that nobody waits for, the server is told so."""

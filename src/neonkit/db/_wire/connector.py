@@ -90,6 +90,11 @@ class Connector(ABC, Generic[Link]):
         """True if another process sits between, by what the first connection found."""
         return self.facts is not None and self.facts.is_behind_pooler
 
+    @property
+    def bounds_on_server(self) -> bool:
+        """True if the server ends each statement itself in time, outside of transactions too."""
+        return self._address != self.dsn
+
     async def connect(self) -> Link:
         """Open one connection, patiently; the first one also learns the server's facts."""
         return await self.openings.take()

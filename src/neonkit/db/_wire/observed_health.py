@@ -40,12 +40,15 @@ class ObservedHealth:
         last_used: when a statement was last sent, on the monotonic clock.
         is_failing: whether the last attempt to connect or to use a connection failed.
         back_at: when a database that had been away could last be connected to.
+        silent_since: when a statement was sent whose connection has said nothing since; what was
+            opened before may be as silent.
         witness: who is told.
     """
 
     last_used: float = float("-inf")
     is_failing: bool = False
     back_at: float = float("-inf")
+    silent_since: float = float("-inf")
     witness: Witness = field(default_factory=_Nobody)
 
     def idle_seconds(self) -> float:

@@ -152,8 +152,8 @@ def refuse_strangers(pool: Pool) -> None:
 def replace_stale(pool: Pool, idle_seconds: float) -> None:
     """Replace a connection at checkout that the server closed, or that idled too long.
 
-    Both are known here without a round trip. A peer that vanished silently is not; the bound
-    on every wait finds that one.
+    Both are known here without a round trip. A peer that vanished silently is not; the kernel or
+    the bound on every wait finds that one, and all that were opened before are replaced.
     """
 
     def remember(_connection: UnitOfWorkConnection | None, record: ConnectionPoolEntry) -> None:
@@ -164,7 +164,7 @@ def replace_stale(pool: Pool, idle_seconds: float) -> None:
     ) -> None:
         connection.enter_service()
         idle = time.monotonic() - record.info.pop(_IDLE_SINCE, time.monotonic())
-        if connection.is_known_closed or idle > idle_seconds:
+        if connection.is_known_closed or connection.is_suspect or idle > idle_seconds:
             raise exc.DisconnectionError
 
     event.listen(pool, "checkin", remember)

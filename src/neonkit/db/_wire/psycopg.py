@@ -24,7 +24,7 @@ from sqlalchemy.util.concurrency import in_greenlet
 
 from neonkit._seams.psycopg import execute, replace_fields, send, wait_async
 from neonkit.db._scope import current_scope
-from neonkit.db._wire import connector
+from neonkit.db._wire import connector, dead_peers
 from neonkit.db._wire.connection import Reply, UnitOfWorkConnection, forget_text
 from neonkit.db._wire.connector import (
     CLEANUP_SECONDS,
@@ -37,6 +37,7 @@ from neonkit.db._wire.phases import Phase, Sending
 from neonkit.dsn import Dsn
 
 _cancelling: set[asyncio.Task[None]] = set()  # the event loop itself holds its tasks weakly
+_BEFORE_CANCELLING_AGAIN = 0.05, 0.2  # seconds
 _PREPARED_AFTER = 5  # executions, which is psycopg's own threshold
 _HELD = "EXPLAIN"
 _NOTHING = Reply(None, -1)
@@ -181,9 +182,14 @@ class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
         cancelling.add_done_callback(_cancelling.discard)
 
     async def _cancel(self) -> None:
+        """Cancel until an answer comes: a request that overtakes its statement is lost."""
         try:
             with suppress(psycopg.Error):
-                await self.cancel_safe(timeout=CLEANUP_SECONDS)
+                for pause in _BEFORE_CANCELLING_AGAIN:
+                    await self.cancel_safe(timeout=CLEANUP_SECONDS)
+                    await asyncio.sleep(pause)
+                    if _is_readable(self.pgconn.socket):
+                        break
         finally:
             self.pgconn.finish()
 
@@ -230,7 +236,7 @@ class Connector(connector.Connector[_Connection]):
     adapters: AdaptersMap | None = None
 
     async def _open(self, dsn: Dsn) -> _Connection:
-        address: dict[str, Any] = dsn.for_psycopg()
+        address: dict[str, Any] = {**dead_peers.DEFAULTS, **dsn.for_psycopg()}
         # psycopg begins no transaction by itself: BEGIN would take a round trip of its own
         return await _Connection.connect(
             **address, client_encoding="utf8", autocommit=True, context=self.adapters
