@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, MetaData, text
-from sqlmodel import SQLModel
 
 import neonkit_starter.app
 from neonkit import Database, create_engine
@@ -26,7 +25,7 @@ FROM pg_trigger WHERE NOT tgisinternal
 
 def _starters() -> MetaData:
     """The starter's tables alone: other tests declare models of their own."""
-    own = MetaData(naming_convention=SQLModel.metadata.naming_convention)
+    own = MetaData(naming_convention={"ck": "ck_%(table_name)s_%(constraint_name)s"})
     for mapper in User._sa_registry.mappers:
         if mapper.class_.__module__.startswith("neonkit_starter."):
             mapper.class_.__table__.to_metadata(own)

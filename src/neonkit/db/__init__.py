@@ -13,10 +13,11 @@ from neonkit.db._schema import bring_schema, has_schema
 from neonkit.db._scope import Scope, current_scope, guard_scope, open_scope
 from neonkit.db._statements.execution import rows_by_name
 from neonkit.db._statements.sql import sql_statement
+from neonkit.db._tables import make_tables, schemas_of
 from neonkit.db._templates import Bound, bind, build_once, unbound
 from neonkit.db._units.lone_writes import why_not_alone
 from neonkit.db._units.sessions import AsyncSession, Session, carrying_guard
-from neonkit.db._wire.engine import Driver, create_engine, is_behind_pooler
+from neonkit.db._wire.engine import Driver, create_engine, dsn_of, is_behind_pooler
 from neonkit.db._wire.estimates import execute_beside, expected_rows
 from neonkit.db._wire.listeners import listen, unlisten
 from neonkit.db._wire.observed_health import ObservedHealth, Stage, Witness
@@ -52,6 +53,7 @@ __all__ = [
     "carrying_guard",
     "create_engine",
     "current_scope",
+    "dsn_of",
     "execute_beside",
     "expected_rows",
     "fault_of",
@@ -59,10 +61,12 @@ __all__ = [
     "has_schema",
     "is_behind_pooler",
     "listen",
+    "make_tables",
     "open_scope",
     "problem_error_of",
     "refused_value_of",
     "rows_by_name",
+    "schemas_of",
     "sql_statement",
     "unbound",
     "unlisten",

@@ -1,6 +1,7 @@
 """The one object that a process owns."""
 
 import asyncio
+import logging
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,6 +23,7 @@ from neonkit.db._statements.execution import (
     execute_unit,
     judge_guard,
 )
+from neonkit.db._tables import make_tables
 from neonkit.db._templates import bind
 from neonkit.db._units.retries import RetryBudget, retry_contention
 from neonkit.db._units.sessions import AsyncSession, LentSession, session_factory
@@ -34,6 +36,9 @@ from neonkit.errors import ConfigurationError
 
 Answer = TypeVar("Answer")
 
+_log = logging.getLogger("neonkit")
+
+_EXTENSION = "made the extension %s, which a model needs; a database of yours may have to allow it"
 _CREATE_ALL_LOCK = 0x6E656F6E  # "neon": any number, the same in every process
 
 
@@ -206,15 +211,18 @@ class Database:
         """
         await self._probe()
 
-    async def create_all(self, metadata: MetaData) -> None:
+    async def create_all(self, *metadatas: MetaData) -> None:
         """Make the missing tables of `metadata`; safe from many processes at once.
 
-        For a quick start and for tests. It never changes a table that is there: migrations do.
+        Schemas and extensions that they need are made before them. For a quick start and for
+        tests. It never changes a table that is there: migrations do.
         """
         async with self.engine.begin() as connection:
             lock = text("SELECT pg_advisory_xact_lock(:key)")
             await connection.execute(lock, {"key": _CREATE_ALL_LOCK})
-            await connection.run_sync(metadata.create_all)
+            made = await connection.run_sync(make_tables, *metadatas)
+        for name in made.extensions:
+            _log.warning(_EXTENSION, name)
 
     async def close(self) -> None:
         """Close every connection; sessions that are still lent lose theirs."""

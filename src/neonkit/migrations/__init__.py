@@ -1,7 +1,8 @@
 """Alembic for SQLModel tables: revisions from the models, applied once by any number of replicas.
 
 Revisions are Alembic's own, in `migrations/versions` beside the app's module, counted in Alembic's
-own table `alembic_version`; there is no `env.py` to keep.
+own table `alembic_version`; there is no `env.py` to keep. What they make is compared with what the
+models say as PostgreSQL's own catalogue has both.
 """
 
 from neonkit._public_names import show_public_names
@@ -10,18 +11,23 @@ from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import History, find_history
 from neonkit.migrations._lint import DangerousMigrationError, Finding
 from neonkit.migrations._rehearsal import Rehearsed, rehearse
-from neonkit.migrations._revisions import difference, make_revision
-from neonkit.migrations._upgrade import check_head, lint, upgrade, upgrade_schema
+from neonkit.migrations._renames import Rename
+from neonkit.migrations._revisions import Draft, difference, draft_revision, make_revision
+from neonkit.migrations._upgrade import check_head, downgrade, lint, upgrade, upgrade_schema
 
 __all__ = [
     "DangerousMigrationError",
+    "Draft",
     "Finding",
     "History",
     "MigrationError",
     "Rehearsed",
+    "Rename",
     "backfill",
     "check_head",
     "difference",
+    "downgrade",
+    "draft_revision",
     "find_history",
     "lint",
     "make_revision",

@@ -24,10 +24,14 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, CommandError, OSError, TimeoutError) as error:
-        raise MigrationError(f"{what}: {_reason(error)}") from error
+        raise MigrationError(f"{what}: {reason_of(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Say in one line what went wrong; what Python raises has its class's name."""
+    if not isinstance(error, (SQLAlchemyError, CommandError, OSError, TimeoutError)):
+        first, *_ = str(error).splitlines() or [""]
+        return f"{type(error).__name__}: {first}".removesuffix(": ")
     fault = fault_of(error)
     if fault is not None and fault.kind is FaultKind.LOCK_TIMEOUT:
         return "a table stayed locked by another session; nothing of it was changed: run it again"

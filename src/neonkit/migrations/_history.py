@@ -3,6 +3,7 @@
 from configparser import Error as ConfigParserError
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import extract_tb
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -79,16 +80,41 @@ def head_of(script: ScriptDirectory) -> str | None:
     Raises:
         ConfigurationError: there are several, or a file is not a revision.
     """
-    try:
-        heads = sorted(script.get_heads())
-    except CommandError as error:
-        raise ConfigurationError(f"the migrations cannot be read: {error}") from None
+    heads = heads_of(script)
     if len(heads) > 1:
         raise ConfigurationError(
-            f"{' and '.join(heads)} are both the newest migration: put one after the other, by "
-            f"writing the one's revision as the other's `down_revision`"
+            f"{' and '.join(heads)} are both the newest migration: `neonkit makemigrations "
+            "--merge` writes one that comes after both"
         )
     return heads[0] if heads else None
+
+
+def heads_of(script: ScriptDirectory) -> list[str]:
+    """Every revision that none comes after.
+
+    Raises:
+        ConfigurationError: a file is not a revision.
+    """
+    try:
+        return sorted(script.get_heads())
+    except Exception as error:  # noqa: BLE001  # a revision's own code runs when it is read
+        where = _file_of(error)
+        raise ConfigurationError(
+            f"the migrations cannot be read: {where}{type(error).__name__}: {error}"
+            if where
+            else f"the migrations cannot be read: {error}"
+        ) from None
+
+
+def _file_of(error: Exception) -> str:
+    """The revision's file in which an error happened, with a colon."""
+    if isinstance(error, CommandError):
+        return ""
+    places = [frame.filename for frame in extract_tb(error.__traceback__)]
+    named = [getattr(error, "filename", None) or "", *reversed(places)]
+    return next(
+        (f"{Path(each).name}: " for each in named if Path(each).parent.name == "versions"), ""
+    )
 
 
 def knows(script: ScriptDirectory, revision: str) -> bool:

@@ -1,197 +1,183 @@
 """A new revision: the difference between what the history makes and what the models say."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
-from typing import Literal
 
-from alembic.autogenerate import produce_migrations, render_python_code
-from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    DateTime,
-    MetaData,
-    String,
-    Table,
-    TypeDecorator,
-    inspect,
-    text,
-)
+from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.schema import SchemaItem
-from sqlalchemy.types import TypeEngine
 
+from neonkit.db import dsn_of, schemas_of
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import MigrationError
+from neonkit.migrations._catalogue import Catalogue
+from neonkit.migrations._catalogue_reading import read_catalogue
+from neonkit.migrations._comparison import plan_change
+from neonkit.migrations._errors import explained
+from neonkit.migrations._fills import fills_of
 from neonkit.migrations._history import head_of, read_script
-from neonkit.migrations._upgrade import connected, run_to
+from neonkit.migrations._plan import Plan
+from neonkit.migrations._renames import Rename, possible_renames
+from neonkit.migrations._revision_file import write_revision
+from neonkit.migrations._scratch import catalogue_of_models, scratch
+from neonkit.migrations._upgrade import run_to
 
-_OURS = "neonkit"  # the schema of the toolkit's own tables, which have a history of their own
-_OF_EXTENSIONS = text("""
-SELECT relname FROM pg_class JOIN pg_depend
-  ON classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e'
-""")
+Metadata = MetaData | Sequence[MetaData]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A revision that is not written yet.
+
+    Attributes:
+        up: what it would do; empty where the models say nothing new.
+        down: what would take it back.
+        renames: columns and tables that may only have another name, for somebody to say so.
+    """
+
+    up: Plan
+    down: Plan
+    renames: tuple[Rename, ...] = ()
 
 
 async def make_revision(
-    dsn: Dsn, folder: Path, metadata: MetaData, message: str | None = None
+    dsn: Dsn,
+    folder: Path,
+    metadata: Metadata,
+    message: str | None = None,
+    *,
+    renames: Collection[Rename] = (),
 ) -> Path | None:
     """Write the revision that brings the history to the models.
 
-    The revisions that are there are run in a database made for it and dropped again, so that the
-    state of nobody's own database matters. The first revision marks `dsn`'s database as having it
-    where `create_all` made the very same tables there.
+    The revisions that are there are run in a database made for it and dropped again, and so is the
+    new one, there and back: the state of nobody's own database matters.
 
     Args:
         dsn: any database of a server on which the role may create one; not a pooler's.
         folder: where the history is, or will be.
         metadata: every table of the app.
         message: what changes, in a few words; part of the file's name.
+        renames: what has another name now; without them it would go, and come back empty.
 
     Returns:
         the new file; `None` where the models say nothing new.
 
     Raises:
         ConfigurationError: the folder's revisions are not one line.
-        MigrationError: the server cannot be used, or a revision of the folder fails.
+        MigrationError: the server cannot be used, a revision of the folder fails, or the new one
+            would.
     """
+    draft = await draft_revision(dsn, folder, metadata, renames=renames)
+    if draft.up.is_empty:
+        return None
+    script = read_script(folder)
+    default = "changes of the models" if head_of(script) else "the first tables"
+    return write_revision(script, message or default, draft.up, draft.down)
+
+
+async def draft_revision(
+    dsn: Dsn, folder: Path, metadata: Metadata, *, renames: Collection[Rename] = ()
+) -> Draft:
+    """Find out what the next revision would do, and try it.
+
+    Args:
+        dsn: any database of a server on which the role may create one; not a pooler's.
+        folder: where the history is, or will be.
+        metadata: every table of the app.
+        renames: what has another name now.
+
+    Raises:
+        ConfigurationError: the folder's revisions are not one line.
+        MigrationError: the server cannot be used, a revision of the folder fails, or the new one
+            would.
+    """
+    metadatas = each_of(metadata)
     script = read_script(folder)
     head = head_of(script)
-    async with _scratch(dsn) as connection:
+    async with scratch(dsn) as connection:
         if head is not None:
             await connection.run_sync(run_to, script, head)
-        file = await connection.run_sync(_write, script, metadata, message or _default(head))
-    if head is None and file is not None:
-        async with connected(dsn) as connection:
-            await connection.run_sync(_adopt, script, metadata)
-    return file
+        models = await catalogue_of_models(dsn, metadatas)
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        original = await connection.run_sync(read_catalogue)
+        await _run(connection, [rename.statement for rename in renames])
+        before = await connection.run_sync(read_catalogue)
+        target = models.keeping(before)
+        up = plan_change(before, target, await connection.run_sync(fills_of, metadatas))
+        await _try(connection, up, target, "the revision leaves")
+        back = [rename.reverse for rename in reversed([*renames])]
+        await _run(connection, [rename.statement for rename in back])
+        down = plan_change(await connection.run_sync(read_catalogue), original)
+        await _try(connection, down, original, "its way back leaves")
+    up.warnings += down.warnings
+    _name(up, renames)
+    _name(down, back)
+    return Draft(up, down, tuple(possible_renames(before, target)))
 
 
-def _default(head: str | None) -> str:
-    return "the first tables" if head is None else "changes of the models"
-
-
-@asynccontextmanager
-async def _scratch(dsn: Dsn) -> AsyncIterator[AsyncConnection]:
-    """Make an empty database, and drop it after the block."""
-    name = f"neonkit_scratch_{token_hex(6)}"
-    async with _outside_transaction(dsn) as connection:
-        await connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE template0'))
-    try:
-        async with connected(dsn.replace(database=name)) as connection:
-            yield connection
-    finally:
-        async with _outside_transaction(dsn) as connection:
-            await connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-
-
-@asynccontextmanager
-async def _outside_transaction(dsn: Dsn) -> AsyncIterator[AsyncConnection]:
-    async with connected(dsn) as connection:
-        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
-
-
-def _write(
-    connection: Connection, script: ScriptDirectory, metadata: MetaData, message: str
-) -> Path | None:
-    change = difference(connection, metadata)
-    up, down = change.upgrade_ops, change.downgrade_ops
-    if up is None or down is None or up.is_empty():
-        return None
-    if _needs_trigrams(up):
-        up.ops.insert(0, ops.ExecuteSQLOp("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
-    imports: set[str] = set()
-    written = script.generate_revision(
-        token_hex(6),
-        message,
-        upgrades=_render(up, imports),
-        downgrades=_render(down, imports),
-        imports="".join(f"{line}\n" for line in sorted(imports)),
-    )
-    if written is None:
-        raise MigrationError("Alembic wrote no revision")
-    return Path(written.path)
-
-
-def difference(connection: Connection, metadata: MetaData) -> ops.MigrationScript:
+def difference(connection: Connection, metadata: Metadata) -> ops.MigrationScript:
     """The steps that would make the database what the models say.
 
-    Left out: the toolkit's own tables, those of extensions, and schemas that no model names.
+    The models' tables are made in a database beside it, which is dropped again; both are compared
+    as PostgreSQL's catalogue has them. Left out: the toolkit's own tables, those of extensions,
+    schemas that no model names, and the views, functions and triggers that models do not make.
+
+    Args:
+        connection: of an engine made by `neonkit.create_engine`; its role may create a database.
+        metadata: every table of the app.
     """
-    extensions = set(connection.scalars(_OF_EXTENSIONS))
-    schemas = {table.schema for table in metadata.tables.values()} - {_OURS} | {None}
-
-    def is_named(name: str | None, kind: str, _parents: object) -> bool:
-        return name in schemas if kind == "schema" else name not in extensions
-
-    context = MigrationContext.configure(
-        connection,
-        opts={
-            "include_schemas": True,
-            "include_name": is_named,
-            "include_object": _is_the_apps,
-            "compare_type": True,
-            "compare_server_default": True,
-        },
-    )
-    return produce_migrations(context, metadata)
-
-
-def _is_the_apps(
-    item: SchemaItem, _name: str | None, _kind: str, _is_reflected: bool, _other: object
-) -> bool:
-    return not isinstance(item, Table) or item.schema != _OURS
-
-
-def _adopt(connection: Connection, script: ScriptDirectory, metadata: MetaData) -> None:
-    """Mark a database as being at head, if `create_all` has made exactly these tables in it."""
-    head = head_of(read_script(Path(script.versions).parent))
-    up = difference(connection, metadata).upgrade_ops
-    names = inspect(connection).get_table_names()
-    connection.rollback()
-    if head and names and "alembic_version" not in names and up is not None and up.is_empty():
-        MigrationContext.configure(connection).stamp(script, head)
-        connection.commit()
-
-
-def _needs_trigrams(operations: ops.OpContainer) -> bool:
-    return any(
-        _needs_trigrams(each)
-        if isinstance(each, ops.OpContainer)
-        else isinstance(each, ops.CreateIndexOp)
-        and "gin_trgm_ops" in (each.kw.get("postgresql_ops") or {}).values()
-        for each in operations.ops
+    up, down = compare(connection, metadata)
+    return ops.MigrationScript(
+        rev_id=None,
+        upgrade_ops=ops.UpgradeOps([ops.ExecuteSQLOp(each) for each in up.statements]),
+        downgrade_ops=ops.DowngradeOps([ops.ExecuteSQLOp(each) for each in down.statements]),
     )
 
 
-def _render(operations: ops.UpgradeOps | ops.DowngradeOps, imports: set[str]) -> str:
-    def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
-        contexts.append(context)
-        return _render_item(kind, item)
+def compare(
+    connection: Connection, metadata: Metadata, *, keeps_tables: bool = False
+) -> tuple[Plan, Plan]:
+    """Compare a database with models.
 
-    contexts: list[AutogenContext] = []
-    code = render_python_code(
-        operations,
-        render_item=render_item,
-        migration_context=MigrationContext.configure(dialect_name="postgresql"),
+    Args:
+        connection: of an engine made by `neonkit.create_engine`; its role may create a database.
+        metadata: every table of the app.
+        keeps_tables: whether tables that no model names are somebody else's.
+
+    Returns:
+        the plan that leads from the database to the models, and the one that leads back.
+    """
+    metadatas = each_of(metadata)
+    dsn = dsn_of(connection)
+    models: Catalogue = connection.connection.run_async(
+        lambda _: catalogue_of_models(dsn, metadatas)
     )
-    for context in contexts:
-        imports |= context.imports
-    return code.removesuffix("\n")
+    there = read_catalogue(connection, schemas_of(*metadatas))
+    target = models.keeping(there, tables=keeps_tables)
+    return plan_change(there, target), plan_change(target, there)
 
 
-def _render_item(kind: str, item: object) -> str | Literal[False]:
-    """Write a type of Python's world as the plain one that the database sees."""
-    if kind != "type" or not isinstance(item, TypeDecorator):
-        return False
-    plain: TypeEngine[object] = item.impl_instance
-    if isinstance(plain, String):
-        return f"sa.String(length={plain.length})" if plain.length else "sa.String()"
-    if isinstance(plain, DateTime):
-        return f"sa.DateTime(timezone={plain.timezone})"
-    return "sa.BigInteger()" if isinstance(plain, BigInteger) else False
+def each_of(metadata: Metadata) -> tuple[MetaData, ...]:
+    """One or several, as several."""
+    return (metadata,) if isinstance(metadata, MetaData) else tuple(metadata)
+
+
+def _name(plan: Plan, renames: Collection[Rename]) -> None:
+    for rename in renames:
+        plan.rename(rename.statement, rename.words)
+
+
+async def _try(connection: AsyncConnection, plan: Plan, target: Catalogue, what: str) -> None:
+    """Run a plan where nothing can be lost, and see whether it leads where it should."""
+    await _run(connection, plan.statements)
+    left = plan_change(await connection.run_sync(read_catalogue), target)
+    if not left.is_empty:
+        plan.warnings.append(f"{what} a difference: {' '.join(left.words) or left.statements}")
+
+
+async def _run(connection: AsyncConnection, statements: Sequence[str]) -> None:
+    for statement in statements:
+        first = " ".join(statement.split())[:80]
+        with explained(f"the models ask for what cannot be done ({first})"):
+            await connection.exec_driver_sql(statement)

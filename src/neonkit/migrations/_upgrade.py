@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -12,14 +12,12 @@ from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionS
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import SQLModel
 
-import neonkit.models  # noqa: F401  # names constraints: a revision's CHECK gets its name from there
-from neonkit._seams.alembic import steps_to
+from neonkit._seams.alembic import steps_back, steps_to
 from neonkit.db import PoolPolicy, TimeoutPolicy, bring_schema, create_engine, open_scope
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import MigrationError, explained
-from neonkit.migrations._history import head_of, knows, read_script
+from neonkit.migrations._errors import MigrationError, explained, reason_of
+from neonkit.migrations._history import head_of, heads_of, knows, read_script
 from neonkit.migrations._lint import (
     DangerousMigrationError,
     Finding,
@@ -104,6 +102,37 @@ async def lint(dsn: Dsn, folder: Path) -> list[Finding]:
         return await connection.run_sync(partial(findings_in, pending))
 
 
+async def downgrade(
+    dsn: Dsn, folder: Path, target: str = "-1", *, patience: float = 600.0
+) -> tuple[str, ...]:
+    """Take revisions back, each in a transaction of its own; as careful as `upgrade`.
+
+    Args:
+        dsn: the direct URL; a pooler would take the lock's session away.
+        folder: of a `History` that is ours.
+        target: the revision that is to be the newest, `base` for none, or `-1` for one step.
+        patience: seconds to wait while another process migrates.
+
+    Returns:
+        the revisions that were taken back, newest first.
+
+    Raises:
+        ConfigurationError: the folder's revisions cannot be read.
+        MigrationError: a revision failed, the database is away or has a revision that the folder
+            lacks, the target is no revision below, or another process held the lock for too long.
+    """
+    script = read_script(folder)
+    heads_of(script)
+    async with connected(dsn) as connection:
+        await _lock(connection, patience)
+        await connection.run_sync(_is_at, script, target)
+        before = await connection.run_sync(_current)
+        await connection.rollback()
+        back = tuple(step.revision.revision for step in steps_back(script, target, before))
+        await run_patiently(connection, partial(run_back, script=script, target=target), 60.0)
+        return back
+
+
 async def upgrade_schema(dsn: Dsn) -> None:
     """Bring the schema `neonkit`, the toolkit's own tables, to this release.
 
@@ -157,31 +186,40 @@ def run_to(connection: Connection, script: ScriptDirectory, head: str) -> tuple[
     Raises:
         MigrationError: a revision failed; it says which, and those before it stay.
     """
-    applied: list[str] = []
+    return _run(connection, lambda current: steps_to(script, head, current))
+
+
+def run_back(connection: Connection, script: ScriptDirectory, target: str) -> tuple[str, ...]:
+    """Take back what comes after `target`; the connection must not be inside a transaction.
+
+    Raises:
+        MigrationError: a revision failed, or the target is not below what the database has.
+    """
+    return _run(connection, lambda current: steps_back(script, target, current))
+
+
+def _run(
+    connection: Connection, steps: Callable[[tuple[str, ...]], Iterable[RevisionStep]]
+) -> tuple[str, ...]:
+    begun: list[str] = []
 
     def plan(current: tuple[str, ...], _context: MigrationContext) -> Iterable[MigrationStep]:
-        for step in steps_to(script, head, current):
-            applied.append(step.revision.revision)
+        for step in steps(current):
+            begun.append(step.revision.revision)
             yield step
 
     context = MigrationContext.configure(
         connection,
-        opts={
-            "fn": plan,
-            "target_metadata": SQLModel.metadata,
-            "transaction_per_migration": True,
-        },
+        opts={"fn": plan, "transaction_per_migration": True},
     )
     try:
         with Operations.context(context):
             context.run_migrations()
     except Exception as error:
-        if not applied:
+        if not begun:
             raise
-        with explained(f"migration {applied[-1]} failed"):
-            raise
-        raise AssertionError from error
-    return tuple(applied)
+        raise MigrationError(f"migration {begun[-1]} failed: {reason_of(error)}") from error
+    return tuple(begun)
 
 
 def pending_steps(

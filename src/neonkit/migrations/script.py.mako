@@ -1,19 +1,23 @@
-"""${message[:1].upper() + message[1:]}."""
+"""${title if title is not UNDEFINED else message}.
+% if words is not UNDEFINED and words:
 
-import sqlalchemy as sa
+${words}
+% endif
+"""
+
 from alembic import op
-${imports if imports else ""}
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+
+revision = "${up_revision}"
+down_revision = ${repr(down_revision).replace("'", '"')}
+branch_labels = ${repr(branch_labels).replace("'", '"')}
+depends_on = ${repr(depends_on).replace("'", '"')}
 
 
 def upgrade() -> None:
     """Apply it."""
-    ${upgrades}
+${upgrades if upgrades else "    pass"}
 
 
 def downgrade() -> None:
     """Take it back."""
-    ${downgrades}
+${downgrades if downgrades else "    pass"}

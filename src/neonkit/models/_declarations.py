@@ -66,7 +66,8 @@ def _join_arguments(parts: Iterator[Any]) -> tuple[Any, ...] | None:
     for part in parts:
         given = (part,) if isinstance(part, dict) else tuple(part)
         if given and isinstance(given[-1], dict):
-            options |= given[-1]
+            info = {**options.get("info", {}), **given[-1].get("info", {})}
+            options |= given[-1] | ({"info": info} if info else {})
             given = given[:-1]
         arguments += given
     return (*arguments, options) if arguments or options else None

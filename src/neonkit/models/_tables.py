@@ -1,7 +1,7 @@
 """Table classes: one naming convention, text enums, and relations that never load by surprise."""
 
 from enum import Enum
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import sqlalchemy
 from pydantic.fields import FieldInfo
@@ -12,17 +12,10 @@ from sqlmodel import Field, SQLModel
 
 from neonkit._seams.sqlmodel import FieldInfoMetadata, RelationshipInfo, relations_of
 from neonkit.models._declarations import join_declarations
+from neonkit.models._names import NAMED
 from neonkit.models._number_enums import NumberEnum
 from neonkit.models._relations import NEVER_BY_SURPRISE
 from neonkit.models._times import UtcDateTime
-
-SQLModel.metadata.naming_convention = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
 
 
 class TableModel(SQLModel):
@@ -52,6 +45,8 @@ class TableModel(SQLModel):
             if enum is not None:
                 _set_column_type(field, _column_type(name, enum))
         join_declarations(cls)
+
+    __table_args__: ClassVar[Any] = {"info": NAMED}
 
     @declared_attr.directive
     def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805  # SQLAlchemy's hook

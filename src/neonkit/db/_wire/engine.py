@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from importlib import import_module
 from typing import Any, Final, Literal, Never, TypeAlias, get_args
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Connection
 from sqlalchemy.dialects import registry
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -122,6 +122,21 @@ def is_behind_pooler(engine: AsyncEngine) -> bool:
     """True if the first connection of `create_engine`'s engine found a pooler in between."""
     dialect = engine.sync_engine.dialect
     return isinstance(dialect, NeonDialect) and dialect.connector.has_pooler
+
+
+def dsn_of(connection: Connection) -> Dsn:
+    """The address of a connection of `create_engine`'s engine, password included.
+
+    Raises:
+        ConfigurationError: the engine is another's.
+    """
+    dialect = connection.dialect
+    if not isinstance(dialect, NeonDialect):
+        raise ConfigurationError(
+            "this needs an engine made by neonkit.create_engine, not one for "
+            f"{connection.engine.url!r}"
+        )
+    return dialect.connector.dsn
 
 
 def _no_such_arguments(names: Iterable[str]) -> str:

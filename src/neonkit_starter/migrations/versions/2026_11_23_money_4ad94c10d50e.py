@@ -40,7 +40,13 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column(
             "status",
-            sa.Enum("open", "closed", name="status", native_enum=False, create_constraint=True),
+            sa.Enum(
+                "open",
+                "closed",
+                name=op.f("ck_accounts_status"),
+                native_enum=False,
+                create_constraint=True,
+            ),
             nullable=False,
         ),
         sa.Column(

@@ -33,7 +33,12 @@ def upgrade() -> None:
         sa.Column(
             "role",
             sa.Enum(
-                "user", "moderator", "admin", name="role", native_enum=False, create_constraint=True
+                "user",
+                "moderator",
+                "admin",
+                name=op.f("ck_users_role"),
+                native_enum=False,
+                create_constraint=True,
             ),
             nullable=False,
         ),
