@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql as pg
 
 NAMES = {
@@ -72,7 +73,7 @@ def table(name: str, /, *items: Any, **options: Any) -> Version:  # as Table tak
     """Make a table with an id; items are made anew for each use."""
 
     def make(metadata: sa.MetaData) -> None:
-        made = [item() if callable(item) else item for item in items]
+        made: list[Any] = [item() if callable(item) else item for item in items]
         key = sa.Column("id", sa.Integer, primary_key=True)
         sa.Table(name, metadata, key, *made, **options)
 
@@ -159,7 +160,7 @@ def scripted(name: str, body: str) -> Version:
         )
         for statement in (function, trigger):
             made_by = sa.DDL(statement)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-            sa.event.listen(made, "after_create", made_by)
+            event.listen(made, "after_create", made_by)
 
     return make
 

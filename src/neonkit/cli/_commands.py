@@ -78,6 +78,36 @@ On = Annotated[
         metavar="URL", help="The copy to rehearse on, such as a branch's.", show_default=False
     ),
 ]
+Sql = Annotated[bool, typer.Option("--sql", help="Print the SQL, for a DBA; change nothing.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="Write nothing; exit code 1 where the models say more.")
+]
+Merge = Annotated[
+    bool, typer.Option("--merge", help="Write a revision that comes after several newest ones.")
+]
+Renames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rename",
+        metavar="OLD=NEW",
+        help="A table or column that has another name now: note.title=note.heading.",
+        show_default=False,
+    ),
+]
+Back = Annotated[
+    str,
+    typer.Option("--to", metavar="REVISION", help="What is to be the newest: a revision, or base."),
+]
+To = Annotated[
+    str,
+    typer.Option("--to", metavar="REVISION", help="The revision, head, or base for none."),
+]
+AsItIs = Annotated[
+    bool, typer.Option("--as-it-is", help="Write the first revision from the database.")
+]
+CarryOver = Annotated[
+    bool, typer.Option("--carry-over", help="Take over what alembic.ini or pyproject.toml names.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -152,6 +182,7 @@ def migrate(
     lint: Lint = False,
     rehearse: Rehearse = False,
     on: On = None,
+    sql: Sql = False,
     json: Json = False,
 ) -> None:
     """Bring the database to head, over the direct URL.
@@ -161,8 +192,10 @@ def migrate(
     """
     from neonkit.cli import _migrations
 
-    if lint + rehearse > 1 or (on and not rehearse):
-        raise typer.BadParameter("--lint or --rehearse, and --on only with --rehearse")
+    if lint + rehearse + sql > 1 or (on and not rehearse):
+        raise typer.BadParameter("--lint, --rehearse or --sql, and --on only with --rehearse")
+    if sql:
+        sys.exit(_migrations.print_sql(app))
     if rehearse:
         sys.exit(_migrations.rehearse_migrations(app, on, is_json=json))
     sys.exit((_migrations.lint_migrations if lint else _migrations.migrate)(app, is_json=json))
@@ -171,11 +204,82 @@ def migrate(
 @commands.command(
     epilog="\b\nExamples:\n  neonkit makemigrations notes:app -m 'notes have a title'"
 )
-def makemigrations(app: App = None, message: Text = None, *, json: Json = False) -> None:
-    """Write a new revision: what the models say beyond the migrations that are there."""
-    from neonkit.cli._migrations import makemigrations as run
+def makemigrations(  # one for each option
+    app: App = None,
+    message: Text = None,
+    *,
+    rename: Renames = None,
+    check: Check = False,
+    merge: Merge = False,
+    json: Json = False,
+) -> None:
+    """Write a new revision: what the models say beyond the migrations that are there.
 
-    sys.exit(run(app, message, is_json=json))
+    At a terminal it asks whether a column that goes is one that comes, under another name.
+    """
+    from neonkit.cli import _makemigrations as run
+
+    if check:
+        sys.exit(run.check(app, is_json=json))
+    if merge:
+        sys.exit(run.merge(app, message, is_json=json))
+    sys.exit(run.makemigrations(app, message, rename or [], is_json=json))
+
+
+@commands.command(
+    epilog="\b\nExamples:\n  neonkit downgrade notes:app\n  neonkit downgrade notes:app --to base"
+)
+def downgrade(app: App = None, to: Back = "-1", *, json: Json = False) -> None:
+    """Take the newest revision back, or all that come after the one that --to names."""
+    from neonkit.cli._versions import run_downgrade
+
+    sys.exit(run_downgrade(app, to, is_json=json))
+
+
+@commands.command(epilog="\b\nExamples:\n  neonkit history notes:app")
+def history(app: App = None, *, json: Json = False) -> None:
+    """List the revisions, newest first, and where the database is."""
+    from neonkit.cli._versions import run_history
+
+    sys.exit(run_history(app, is_json=json, only_current=False))
+
+
+@commands.command(epilog="\b\nExamples:\n  neonkit current notes:app")
+def current(app: App = None, *, json: Json = False) -> None:
+    """Say at which revision the database is."""
+    from neonkit.cli._versions import run_history
+
+    sys.exit(run_history(app, is_json=json, only_current=True))
+
+
+@commands.command(epilog="\b\nExamples:\n  neonkit stamp notes:app --to head")
+def stamp(app: App = None, to: To = "head", *, json: Json = False) -> None:
+    """Have the database count as being at a revision, without running anything."""
+    from neonkit.cli._versions import run_stamp
+
+    sys.exit(run_stamp(app, to, is_json=json))
+
+
+@commands.command(
+    epilog="\b\nExamples:\n  neonkit adopt notes:app\n  neonkit adopt notes:app --as-it-is"
+)
+def adopt(
+    app: App = None,
+    *,
+    as_it_is: AsItIs = False,
+    carry_over: CarryOver = False,
+    json: Json = False,
+) -> None:
+    """Give a database that has tables a history.
+
+    The first revision is written from the models. Where the database is what it makes, it counts
+    as being there; where not, the difference is shown in words and SQL, and nothing is changed.
+    """
+    from neonkit.cli import _versions
+
+    if carry_over:
+        sys.exit(_versions.run_carry_over(app, is_json=json))
+    sys.exit(_versions.run_adopt(app, as_it_is=as_it_is, is_json=json))
 
 
 @commands.command(epilog="\b\nExamples:\n  neonkit url\n  psql $(neonkit url)")

@@ -6,16 +6,31 @@ models say as PostgreSQL's own catalogue has both.
 """
 
 from neonkit._public_names import show_public_names
+from neonkit.migrations._adoption import Adoption, adopt, carry_over
 from neonkit.migrations._backfill import backfill
 from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import History, find_history
 from neonkit.migrations._lint import DangerousMigrationError, Finding
 from neonkit.migrations._rehearsal import Rehearsed, rehearse
 from neonkit.migrations._renames import Rename
-from neonkit.migrations._revisions import Draft, difference, draft_revision, make_revision
+from neonkit.migrations._revisions import (
+    Draft,
+    difference,
+    draft_revision,
+    make_revision,
+    write_draft,
+)
 from neonkit.migrations._upgrade import check_head, downgrade, lint, upgrade, upgrade_schema
+from neonkit.migrations._versions import (
+    Revision,
+    list_revisions,
+    merge_heads,
+    stamp,
+    upgrade_sql,
+)
 
 __all__ = [
+    "Adoption",
     "DangerousMigrationError",
     "Draft",
     "Finding",
@@ -23,17 +38,25 @@ __all__ = [
     "MigrationError",
     "Rehearsed",
     "Rename",
+    "Revision",
+    "adopt",
     "backfill",
+    "carry_over",
     "check_head",
     "difference",
     "downgrade",
     "draft_revision",
     "find_history",
     "lint",
+    "list_revisions",
     "make_revision",
+    "merge_heads",
     "rehearse",
+    "stamp",
     "upgrade",
     "upgrade_schema",
+    "upgrade_sql",
+    "write_draft",
 ]
 
 show_public_names(__name__)

@@ -1,5 +1,6 @@
 """Where an app's revisions are, and whose they are."""
 
+import tomllib
 from configparser import Error as ConfigParserError
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from neonkit.errors import ConfigurationError
 _TEMPLATE = Path(__file__).parent
 _FILE_NAME = "%(year)d_%(month).2d_%(day).2d_%(slug)s_%(rev)s"
 _ALEMBIC = "alembic.ini"
+_PROJECT = "pyproject.toml"
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,12 @@ class History:
         folder: holds `versions/`, and in it a file for each revision.
         owner: the folder of the user's own Alembic set-up, which is left alone; `None` where the
             history is ours to run.
+        named_in: the file that names the owner.
     """
 
     folder: Path
     owner: Path | None = None
+    named_in: Path | None = None
 
     @property
     def is_foreign(self) -> bool:
@@ -45,22 +49,36 @@ def find_history(folder: Path, project: Path) -> History:
 
     Args:
         folder: where its revisions are, if they are ours: `migrations` beside the app's module.
-        project: where an `alembic.ini` that names another folder claims the history.
+        project: where an `alembic.ini`, or `[tool.alembic]` of pyproject.toml, that names another
+            folder claims the history.
 
     Raises:
-        ConfigurationError: that file cannot be read.
+        ConfigurationError: `alembic.ini` cannot be read.
     """
-    file = project / _ALEMBIC
-    if not file.is_file():
-        return History(folder)
+    for file, read in ((project / _ALEMBIC, _named_in_ini), (project / _PROJECT, _named_in_toml)):
+        named = read(file) if file.is_file() else None
+        if named is None:
+            continue
+        owner = (project / named.replace("%(here)s", str(project))).resolve()
+        is_ours = owner == folder.resolve()
+        return History(folder) if is_ours else History(folder, owner, file)
+    return History(folder)
+
+
+def _named_in_ini(file: Path) -> str | None:
     try:
-        named = Config(file).get_main_option("script_location")
+        return Config(file).get_main_option("script_location")
     except (OSError, ValueError, ConfigParserError) as error:
         raise ConfigurationError(f"{_ALEMBIC} cannot be read: {error}") from None
-    if named is None:
-        return History(folder)
-    owner = (project / named).resolve()
-    return History(folder, None if owner == folder.resolve() else owner)
+
+
+def _named_in_toml(file: Path) -> str | None:
+    try:
+        tools = tomllib.loads(file.read_text()).get("tool", {})
+    except (OSError, tomllib.TOMLDecodeError):  # whoever needs the file says what is wrong with it
+        return None
+    named = tools.get("alembic", {}).get("script_location")
+    return named if isinstance(named, str) else None
 
 
 def read_script(folder: Path) -> ScriptDirectory:

@@ -21,8 +21,8 @@ from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import head_of, read_script
 from neonkit.migrations._lint import sent_by
 from neonkit.migrations._patience import run_patiently
+from neonkit.migrations._running import connected, pending_steps, run_to
 from neonkit.migrations._tables_in_use import quoted
-from neonkit.migrations._upgrade import connected, pending_steps, run_to
 
 _OF_ALEMBIC = "alembic_version", "SELECT pg_catalog.pg_class.relname"
 _EVERY = 0.005

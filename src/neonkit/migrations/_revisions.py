@@ -19,8 +19,10 @@ from neonkit.migrations._history import head_of, read_script
 from neonkit.migrations._plan import Plan
 from neonkit.migrations._renames import Rename, possible_renames
 from neonkit.migrations._revision_file import write_revision
+from neonkit.migrations._running import run_to
 from neonkit.migrations._scratch import catalogue_of_models, scratch
-from neonkit.migrations._upgrade import run_to
+
+_BACK = "its way back leaves"
 
 Metadata = MetaData | Sequence[MetaData]
 
@@ -69,6 +71,11 @@ async def make_revision(
             would.
     """
     draft = await draft_revision(dsn, folder, metadata, renames=renames)
+    return write_draft(folder, draft, message)
+
+
+def write_draft(folder: Path, draft: Draft, message: str | None = None) -> Path | None:
+    """Put a draft into a history; `None` where it would do nothing."""
     if draft.up.is_empty:
         return None
     script = read_script(folder)
@@ -109,8 +116,8 @@ async def draft_revision(
         back = [rename.reverse for rename in reversed([*renames])]
         await _run(connection, [rename.statement for rename in back])
         down = plan_change(await connection.run_sync(read_catalogue), original)
-        await _try(connection, down, original, "its way back leaves")
-    up.warnings += down.warnings
+        await _try(connection, down, original, _BACK)
+    up.warnings += [each for each in down.warnings if each.startswith(_BACK)]
     _name(up, renames)
     _name(down, back)
     return Draft(up, down, tuple(possible_renames(before, target)))

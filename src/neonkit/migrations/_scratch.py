@@ -13,7 +13,7 @@ from neonkit.dsn import Dsn
 from neonkit.migrations._catalogue import Catalogue
 from neonkit.migrations._catalogue_reading import read_catalogue
 from neonkit.migrations._errors import MigrationError
-from neonkit.migrations._upgrade import connected
+from neonkit.migrations._running import connected
 
 _MAY_NOT = (
     "{user} may not create a database at {host}, which comparing models and revisions needs: give "
@@ -21,12 +21,17 @@ _MAY_NOT = (
 )
 
 
+class MayNotCreateError(MigrationError):
+    """A role may not create a database, so that nothing can be compared on its server."""
+
+
 @asynccontextmanager
 async def scratch(dsn: Dsn) -> AsyncIterator[AsyncConnection]:
     """Lend a connection to an empty database, which is dropped after the block.
 
     Raises:
-        MigrationError: the role may not create one, or the server is away.
+        MayNotCreateError: the role may not create one.
+        MigrationError: the server is away.
     """
     name = f"neonkit_scratch_{token_hex(6)}"
     async with _outside_transaction(dsn) as connection:
@@ -35,7 +40,7 @@ async def scratch(dsn: Dsn) -> AsyncIterator[AsyncConnection]:
         except DBAPIError as error:
             fault = fault_of(error)
             if fault is not None and fault.sqlstate == "42501":
-                raise MigrationError(_MAY_NOT.format(user=dsn.user, host=dsn.host)) from None
+                raise MayNotCreateError(_MAY_NOT.format(user=dsn.user, host=dsn.host)) from None
             raise
     try:
         async with connected(dsn.replace(database=name)) as connection:

@@ -2,21 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
+from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from neonkit._seams.alembic import steps_back, steps_to
-from neonkit.db import PoolPolicy, TimeoutPolicy, bring_schema, create_engine, open_scope
+from neonkit._seams.alembic import steps_back
+from neonkit.db import bring_schema
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import MigrationError, explained, reason_of
+from neonkit.migrations._equality import equal_revision
+from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import head_of, heads_of, knows, read_script
 from neonkit.migrations._lint import (
     DangerousMigrationError,
@@ -25,12 +25,19 @@ from neonkit.migrations._lint import (
     findings_in,
 )
 from neonkit.migrations._patience import run_patiently
+from neonkit.migrations._running import (
+    connected,
+    current_of,
+    pending_steps,
+    run_back,
+    run_to,
+    stamp_at,
+)
+from neonkit.migrations._scratch import MayNotCreateError
 
-_WEEK = 7 * 86400.0
-_TIMEOUTS = TimeoutPolicy(statement=_WEEK, lock=60.0, request=15.0)
-_POOL = PoolPolicy(size=1, overflow=0)
 _LOCK = 0x6E656F6E_6D696772  # "neonmigr": any number, the same in every process
 _PAUSE = 0.25
+_NO_HISTORY = "the database has tables, and no history: `neonkit adopt` says what differs"
 _INVALID = text("""
 SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON oid = indexrelid
 WHERE NOT indisvalid AND relname = ANY(:names)
@@ -50,6 +57,9 @@ async def upgrade(
 
     Safe from many processes at once: one runs them under a session's advisory lock, the others
     wait and find nothing left to do. A database at head is asked one question and not locked.
+    A database without a history whose tables are exactly what a revision makes, since `create_all`
+    made them, counts as being at that revision.
+
     The service's timeouts do not hold here: a statement may run for a week. It waits a tenth of a
     second for a lock behind which others would queue up; the revision is run again a little later.
 
@@ -77,11 +87,20 @@ async def upgrade(
         if await connection.run_sync(_is_at, script, head):
             return ()
         await _lock(connection, patience)
+        equal = await _equal(connection, dsn, folder)
+        if equal is not None:
+            await stamp_at(connection, script, equal)
         pending = await connection.run_sync(pending_steps, script, head)
         if refuses_danger:
             await connection.run_sync(_refuse_danger, pending)
         await _drop_invalid(connection, concurrent_indexes(pending))
-        await run_patiently(connection, partial(run_to, script=script, head=head), lock_patience)
+        try:
+            run = partial(run_to, script=script, head=head)
+            await run_patiently(connection, run, lock_patience)
+        except MigrationError as error:
+            if "already exists" in str(error) and not await connection.run_sync(current_of):
+                raise MigrationError(f"{error}; {_NO_HISTORY}") from error
+            raise
         return tuple(step.revision.revision for step in pending)
 
 
@@ -126,7 +145,7 @@ async def downgrade(
     async with connected(dsn) as connection:
         await _lock(connection, patience)
         await connection.run_sync(_is_at, script, target)
-        before = await connection.run_sync(_current)
+        before = await connection.run_sync(current_of)
         await connection.rollback()
         back = tuple(step.revision.revision for step in steps_back(script, target, before))
         await run_patiently(connection, partial(run_back, script=script, target=target), 60.0)
@@ -157,78 +176,20 @@ async def check_head(connection: AsyncConnection, folder: Path) -> None:
     """
     script = read_script(folder)
     head = head_of(script)
-    current = await connection.run_sync(_current)
+    current = await connection.run_sync(current_of)
     if head and head not in current and all(knows(script, each) for each in current):
         raise MigrationError("the database lacks migrations of this release: run `neonkit migrate`")
 
 
-@asynccontextmanager
-async def connected(dsn: Dsn) -> AsyncIterator[AsyncConnection]:
-    """Lend a connection that may take its time; no deadline of a request holds inside."""
-    engine = create_engine(
-        dsn,
-        driver="psycopg" if dsn.asyncpg_refusal else "asyncpg",
-        pool=_POOL,
-        timeouts=_TIMEOUTS,
-        application_name="neonkit migrate",
-    )
-    with open_scope(), explained(f"the database at {dsn.host} cannot be migrated"):
-        try:
-            async with engine.connect() as connection:
-                yield connection
-        finally:
-            await engine.dispose()
-
-
-def run_to(connection: Connection, script: ScriptDirectory, head: str) -> tuple[str, ...]:
-    """Apply what lacks up to `head`; the connection must not be inside a transaction.
-
-    Raises:
-        MigrationError: a revision failed; it says which, and those before it stay.
-    """
-    return _run(connection, lambda current: steps_to(script, head, current))
-
-
-def run_back(connection: Connection, script: ScriptDirectory, target: str) -> tuple[str, ...]:
-    """Take back what comes after `target`; the connection must not be inside a transaction.
-
-    Raises:
-        MigrationError: a revision failed, or the target is not below what the database has.
-    """
-    return _run(connection, lambda current: steps_back(script, target, current))
-
-
-def _run(
-    connection: Connection, steps: Callable[[tuple[str, ...]], Iterable[RevisionStep]]
-) -> tuple[str, ...]:
-    begun: list[str] = []
-
-    def plan(current: tuple[str, ...], _context: MigrationContext) -> Iterable[MigrationStep]:
-        for step in steps(current):
-            begun.append(step.revision.revision)
-            yield step
-
-    context = MigrationContext.configure(
-        connection,
-        opts={"fn": plan, "transaction_per_migration": True},
-    )
-    try:
-        with Operations.context(context):
-            context.run_migrations()
-    except Exception as error:
-        if not begun:
-            raise
-        raise MigrationError(f"migration {begun[-1]} failed: {reason_of(error)}") from error
-    return tuple(begun)
-
-
-def pending_steps(
-    connection: Connection, script: ScriptDirectory, head: str
-) -> Sequence[RevisionStep]:
-    """The revisions that a database lacks, oldest first."""
-    current = _current(connection)
-    connection.rollback()
-    return tuple(steps_to(script, head, current))
+async def _equal(connection: AsyncConnection, dsn: Dsn, folder: Path) -> str | None:
+    """The revision that a database without a history is at, if its tables are that one's."""
+    current = await connection.run_sync(current_of)
+    await connection.rollback()
+    if current:
+        return None
+    with suppress(MayNotCreateError):
+        return await equal_revision(dsn, folder)
+    return None
 
 
 def _refuse_danger(connection: Connection, pending: Sequence[RevisionStep]) -> None:
@@ -251,7 +212,7 @@ async def _drop_invalid(connection: AsyncConnection, names: Sequence[str]) -> No
 
 
 def _is_at(connection: Connection, script: ScriptDirectory, head: str) -> bool:
-    current = _current(connection)
+    current = current_of(connection)
     connection.rollback()
     for revision in current:
         if not knows(script, revision):
@@ -260,10 +221,6 @@ def _is_at(connection: Connection, script: ScriptDirectory, head: str) -> bool:
                 "run the release that made it, or a newer one"
             )
     return current == (head,)
-
-
-def _current(connection: Connection) -> tuple[str, ...]:
-    return tuple(MigrationContext.configure(connection).get_current_heads())
 
 
 async def _lock(connection: AsyncConnection, patience: float) -> None:

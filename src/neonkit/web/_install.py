@@ -1,7 +1,7 @@
 """Installation: everything on any FastAPI app, in a few public calls."""
 
 import sys
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -12,6 +12,7 @@ from fastapi.exception_handlers import (
     request_validation_exception_handler,
 )
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy import MetaData
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -73,6 +74,7 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
     principal: FindPrincipal | None = None,
     caller: NameCaller | None = None,
     migrations: Path | None = None,
+    metadata: MetaData | Sequence[MetaData] | None = None,
     without: Collection[Piece] = (),
 ) -> None:
     """Put the toolkit on an app: database, problems, middleware, health and docs.
@@ -89,6 +91,7 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
             default the client's address.
         migrations: the folder of the app's revisions; by default `migrations` beside the module
             that calls this.
+        metadata: the tables of the app, one `MetaData` or several; by default SQLModel's own.
         without: the pieces that the app does without, such as `{"docs", "health"}`.
 
     Raises:
@@ -102,7 +105,12 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
     file = sys._getframe(1).f_code.co_filename  # noqa: SLF001  # as `warnings` finds the line
     history = find_history(migrations or Path(file).parent / "migrations", Path.cwd())
     app.state.neonkit = Runtime(
-        settings, database, history=history, principal=principal, caller=caller
+        settings,
+        database,
+        history=history,
+        metadata=metadata,
+        principal=principal,
+        caller=caller,
     )
     wrap_lifespan(app)
     if "problems" not in without:

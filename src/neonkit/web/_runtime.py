@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
 
+from sqlalchemy import MetaData
 from sqlmodel import SQLModel
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
@@ -63,6 +64,7 @@ class Runtime:
         settings: what the environment says.
         database: a database of the caller's, which the app uses and does not close.
         history: the app's revisions, if it is to have any.
+        metadata: the tables of the app; SQLModel's own by default.
         principal: says how a token's owner is found.
         caller: names who sends a request without a token.
 
@@ -71,6 +73,7 @@ class Runtime:
         database: where requests go; `None` while the app is not running.
         is_under_test: set by the pytest plugin, whose databases are its own to change.
         has_started: whether the first connection was made and the schema is in place.
+        metadata: the tables of the app.
         metrics: what `/metrics` tells.
         throttles: what was tried too often, since the app began to run.
         parent: the runtime of the app that this one is mounted in, once it was asked through it.
@@ -84,11 +87,14 @@ class Runtime:
         database: Database | None = None,
         *,
         history: History | None = None,
+        metadata: MetaData | Sequence[MetaData] | None = None,
         principal: FindPrincipal | None = None,
         caller: NameCaller | None = None,
     ) -> None:
         self.settings = settings
         self.history = history
+        given = SQLModel.metadata if metadata is None else metadata
+        self.metadata = (given,) if isinstance(given, MetaData) else tuple(given)
         self.is_under_test = False
         self._direct_dsn: Dsn | None = None  # of a database that is ours to migrate
         self.database = database
@@ -263,7 +269,7 @@ class Runtime:
         if self._direct_dsn is not None and history is not None and history.is_ours:
             await upgrade(self._direct_dsn, history.folder)
         elif history is None or not history.is_foreign:
-            await database.create_all(SQLModel.metadata)
+            await database.create_all(*self.metadata)
 
 
 def _reason(error: Exception) -> str:
