@@ -11,10 +11,7 @@ from typing import Any, get_args
 
 import pytest
 import sqlalchemy
-from sqlalchemy import (
-    Engine,
-    text,
-)
+from sqlalchemy import Connection, Engine, func, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session, load_only
@@ -31,14 +28,18 @@ from neonkit.testing._databases import Databases
 from support.rows import (
     SEED,
     TABLES,
+    Album,
+    AlbumPage,
     Anchor,
     Bag,
     Box,
     Chosen,
     Coded,
+    Counted,
     Deed,
     Dog,
     Egg,
+    Hive,
     Knot,
     Late,
     Lateable,
@@ -47,17 +48,28 @@ from support.rows import (
     Made,
     MadeFromNothing,
     MadeList,
+    Misnoted,
+    Misserved,
     Nameless,
     NameUser,
+    Nest,
+    Noted,
     Numbered,
+    Painted,
     Picked,
     Pile,
+    Placed,
+    Point,
     Quiet,
     RefusedError,
     Renumbered,
+    Ring,
+    RingKey,
     Sheet,
     Silent,
     Slip,
+    Stamped,
+    Strictly,
     Tag,
     Truck,
     Unchanged,
@@ -310,6 +322,43 @@ async def a_default_of_changes(session: AsyncSession) -> None:
     await session.commit()
 
 
+@not_alone("a statement of its own")
+async def a_sequence(session: AsyncSession) -> object:
+    """A number of a sequence is asked for with the row."""
+    row = Counted()
+    session.add(row)
+    await session.commit()
+    return row.id
+
+
+@not_alone("handles what comes back")
+async def an_expression_of_a_type_that_refuses(session: AsyncSession) -> None:
+    """What the server computes for a row undoes it, if its type cannot read it."""
+    session.add(Made(label=func.upper("made")))
+    await session.commit()
+
+
+@not_alone("refresh_flush")
+async def a_default_of_another_class(session: AsyncSession) -> None:
+    """A default that cannot be followed undoes the row."""
+    session.add(Misnoted())
+    await session.commit()
+
+
+@not_alone("refresh_flush")
+async def a_server_default_of_another_class(session: AsyncSession) -> None:
+    """So does one of the server's."""
+    session.add(Misserved())
+    await session.commit()
+
+
+@not_alone("refresh_flush")
+async def a_server_default_that_a_class_refuses(session: AsyncSession) -> None:
+    """So does one that a class of the user's refuses."""
+    session.add(Strictly())
+    await session.commit()
+
+
 @not_alone("handles what comes back")
 async def a_type_that_refuses(session: AsyncSession) -> None:
     """A value that its type cannot read undoes the row."""
@@ -478,6 +527,89 @@ async def many_to_many(session: AsyncSession) -> None:
     """So are a row and its links."""
     tag = await _first(session, Tag)
     session.add(Pile(label="new", tags=[tag]))
+    await session.commit()
+
+
+@not_alone("2 objects are")
+async def a_child_and_its_parents_name(session: AsyncSession) -> None:
+    """A parent that changed as well is written with its child, or neither is."""
+    album = await _first(session, Album)
+    album.label = "changed"
+    session.add(AlbumPage(album=album, number=-1))
+    await session.commit()
+
+
+@not_alone("a collection beside it changed")
+async def a_child_and_one_that_is_loose(session: AsyncSession) -> None:
+    """A child that has only its parent's word for it is written with the other one."""
+    pile, sheet = await _first(session, Pile), await session.get_one(Sheet, 2)
+    await session.refresh(pile, ["sheets"])
+    pile.sheets.append(sheet)
+    pile.sheets[0].pile_id = None
+    await session.commit()
+
+
+@not_alone("a collection beside it changed")
+async def what_leaves_a_parent_that_deletes_it(session: AsyncSession) -> None:
+    """A parent that may delete what leaves it decides inside of the transaction."""
+    egg = await _first(session, Egg)
+    await session.refresh(egg, ["nest"])
+    await session.refresh(egg.nest, ["eggs"])
+    egg.nest = await session.get_one(Nest, 2)
+    await session.commit()
+
+
+@not_alone("a collection beside it changed")
+async def a_member_that_is_written_twice(session: AsyncSession) -> None:
+    """A row that takes a second statement is there with both, or not at all."""
+    ring = await _first(session, Ring)
+    await session.refresh(ring, ["keys"])
+    ring.keys.append(RingKey())
+    await session.commit()
+
+
+@not_alone("2 objects are")
+async def a_link_beside_it(session: AsyncSession) -> None:
+    """A link and a row are both there, or neither."""
+    pile, tag = await session.get_one(Pile, 1), Tag(label="new")
+    await session.refresh(pile, ["tags"])
+    pile.tags.append(tag)
+    session.add(tag)
+    await session.commit()
+
+
+@not_alone("somebody listens to before_update")
+async def a_parent_that_is_listened_to(session: AsyncSession) -> None:
+    """What those write who hear of the parent is undone with its child."""
+    album = await _first(session, Album)
+
+    def write(_mapper: object, connection: Connection, _album: object) -> None:
+        connection.execute(text("INSERT INTO alone_tag (label) VALUES ('heard')"))
+
+    with listening(Album, "before_update", write):
+        session.add(AlbumPage(album=album, number=-1))
+        await session.commit()
+
+
+@not_alone("read back beside it")
+async def a_parent_that_is_read_back(session: AsyncSession) -> object:
+    """What is read back of a parent is read before others can change it."""
+    few = select(Box).options(load_only(Box.label)).order_by(Box.id).limit(1)
+    box = (await session.exec(few)).one()
+    session.add(Slip(box=box))
+    await session.commit()
+    return box.size
+
+
+@not_alone("lost its parent")
+async def an_orphan_beside_it(session: AsyncSession) -> None:
+    """What is deleted beside a row is deleted with it, or neither is."""
+    hive = await _first(session, Hive)
+    await session.refresh(hive, ["cells"])
+    cell = hive.cells.pop()
+    session.expunge(hive)
+    cell.label = str(cell.label)
+    session.add(Box(label="first"))
     await session.commit()
 
 
@@ -659,6 +791,156 @@ async def a_child(session: AsyncSession) -> object:
     session.add(slip)
     await session.commit()
     return slip.id
+
+
+@alone
+async def a_child_by_its_parent(session: AsyncSession) -> object:
+    """A parent that is given as an object is not written for it, whatever it has of its own."""
+    album = await _first(session, Album)
+    page = AlbumPage(album=album)
+    session.add(page)
+    await session.commit()
+    page.number = 2
+    await session.commit()
+    await session.delete(page)
+    await session.commit()
+    return page.album_id, album.version
+
+
+@alone
+async def a_child_of_a_collection(session: AsyncSession) -> object:
+    """Nor is one that takes a child into its collection, loaded or not."""
+    album = await _first(session, Album)
+    await session.refresh(album, ["pages"])
+    album.pages.append(AlbumPage(number=2))
+    await session.commit()
+    return [page.album_id for page in album.pages]
+
+
+@alone
+async def a_child_that_moves(session: AsyncSession) -> object:
+    """Nor are the two between which a child moves."""
+    page, album = await session.get_one(AlbumPage, 1), await session.get_one(Album, 2)
+    await session.refresh(page, ["album"])
+    await session.refresh(page.album, ["pages"])
+    page.album = album
+    await session.commit()
+    await session.refresh(album, ["pages"])
+    album.pages.remove(page)
+    await session.commit()
+    return page.album_id
+
+
+@alone
+async def an_object_beside_it_that_stays_as_it_is(session: AsyncSession) -> None:
+    """What was set to the value that it had is not written."""
+    album, pile = await _first(session, Album), await _first(session, Pile)
+    album.label = str(album.label)
+    pile.label = "changed"
+    await session.commit()
+
+
+@alone
+async def defaults_of_python(session: AsyncSession) -> object:
+    """A function that asks nobody has ended before the statement goes."""
+    row = Stamped(label="new")
+    session.add(row)
+    await session.commit()
+    before, row.label = row.changed_at, "changed"
+    await session.commit()
+    changed = row.changed_at > before
+    await session.delete(row)
+    await session.commit()
+    return changed, row.made_at <= before
+
+
+@alone
+async def an_enumeration_with_a_server_default(session: AsyncSession) -> object:
+    """A choice that the enumeration knows cannot be refused when it comes back."""
+    row = Painted(label="new")
+    session.add(row)
+    await session.commit()
+    seen = row.inside, row.outside, row.layers
+    row.label, row.inside = "changed", row.outside
+    await session.commit()
+    await session.delete(row)
+    await session.commit()
+    return seen
+
+
+@alone
+async def a_choice_that_is_given(session: AsyncSession) -> None:
+    """What is given does not come back, whatever the server would have made."""
+    session.add(Chosen(choice="a"))
+    await session.commit()
+
+
+@alone
+async def a_value_of_a_type_that_refuses(session: AsyncSession) -> None:
+    """So it is with types that refuse."""
+    session.add(Made(label="MADE"))
+    await session.commit()
+
+
+@alone
+async def a_change_and_a_delete_under_a_default_that_executes(session: AsyncSession) -> None:
+    """A default of INSERT means nothing to an UPDATE or DELETE, nor to an INSERT with a value."""
+    row = await _first(session, Numbered)
+    row.label = "changed"
+    await session.commit()
+    await session.delete(row)
+    await session.commit()
+    session.add(Numbered(number=8))
+    await session.commit()
+
+
+@alone
+async def a_new_row_under_a_default_of_changes(session: AsyncSession) -> None:
+    """A default of UPDATE means nothing to an INSERT or DELETE, nor to an UPDATE with a value."""
+    row = Renumbered(label="new")
+    session.add(row)
+    await session.commit()
+    row.changes = 3
+    await session.commit()
+    await session.delete(row)
+    await session.commit()
+
+
+@alone
+async def values_that_tell_when_they_change(session: AsyncSession) -> object:
+    """`MutableDict` and its relatives follow what was given, and what was made for them."""
+    row = Noted(label="new", given={"a": 1})
+    session.add(row)
+    await session.commit()
+    assert row.given is not None
+    row.given["b"] = row.made["c"] = row.served["d"] = 2
+    row.scalar.append(3)
+    await session.commit()
+    seen = row.given, row.made, row.served, row.scalar
+    await session.delete(row)
+    await session.commit()
+    return seen
+
+
+@alone
+async def a_value_that_a_class_follows(session: AsyncSession) -> None:
+    """So do classes of the user's own, where the value was given."""
+    row = Strictly(data={})
+    session.add(row)
+    await session.commit()
+    row.label = "changed"
+    await session.commit()
+
+
+@alone
+async def two_columns_in_one(session: AsyncSession) -> object:
+    """A `composite()` is made of its columns again."""
+    row = Placed(point=Point(1, 2))
+    session.add(row)
+    await session.commit()
+    row.point = Point(3, 4)
+    await session.commit()
+    return row.point
 
 
 @alone

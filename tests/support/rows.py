@@ -1,7 +1,10 @@
 """Tables that each have one reason to need a transaction, or none."""
 
-from datetime import datetime
+import enum
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ARRAY,
@@ -10,6 +13,7 @@ from sqlalchemy import (
     Dialect,
     Enum,
     ForeignKey,
+    Sequence,
     String,
     Table,
     TypeDecorator,
@@ -17,7 +21,15 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.mutable import MutableDict, MutableList
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    composite,
+    mapped_column,
+    relationship,
+)
 from sqlalchemy.types import UserDefinedType
 from sqlmodel import SQLModel
 
@@ -209,6 +221,7 @@ class Numbered(Row):
     __tablename__ = "alone_numbered"
     __table_args__ = (CheckConstraint("number >= 0", "number"),)
     number: Mapped[int] = mapped_column(default=_count_tags)
+    label: Mapped[str | None]
 
 
 class Renumbered(Row):
@@ -218,6 +231,111 @@ class Renumbered(Row):
     __table_args__ = (CheckConstraint("changes >= 0", "changes"),)
     label: Mapped[str]
     changes: Mapped[int | None] = mapped_column(onupdate=_count_tags)
+
+
+class Counted(Row):
+    """A table whose default is a sequence."""
+
+    __tablename__ = "alone_counted"
+    number: Mapped[int] = mapped_column(
+        Sequence("alone_counted_number", metadata=Row.metadata), unique=True
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class Stamped(Row):
+    """A table whose defaults are Python's, and ask nobody."""
+
+    __tablename__ = "alone_stamped"
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)  # type: ignore[assignment]  # its own key
+    label: Mapped[str]
+    made_at: Mapped[datetime] = mapped_column(default=_now)
+    changed_at: Mapped[datetime] = mapped_column(default=_now, onupdate=_now)
+
+
+class Colour(enum.Enum):
+    """What PostgreSQL has as a type."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+class Painted(Row):
+    """A table whose server default its enumeration knows, however it is written."""
+
+    __tablename__ = "alone_painted"
+    label: Mapped[str]
+    inside: Mapped[Colour] = mapped_column(Enum(Colour, name="alone_colour"), server_default="RED")
+    outside: Mapped[Colour] = mapped_column(
+        Enum(Colour, name="alone_colour"), server_default=text("'BLUE'::alone_colour")
+    )
+    layers: Mapped[list[Colour]] = mapped_column(
+        ARRAY(Enum(Colour, name="alone_colour")), server_default="{}"
+    )
+
+
+class Strict(MutableDict[str, Any]):
+    """A dictionary that refuses what it was not made from."""
+
+    @classmethod
+    def coerce(cls, key: str, value: Any) -> Any:  # noqa: ANN401  # SQLAlchemy's
+        """Refuse."""
+        if value and not isinstance(value, cls):
+            raise RefusedError(key)
+        return super().coerce(key, value)
+
+
+class Noted(Row):
+    """A table whose values tell when they change, however they came to be."""
+
+    __tablename__ = "alone_noted"
+    label: Mapped[str]
+    given: Mapped[dict[str, Any] | None] = mapped_column(MutableDict.as_mutable(JSONB()))
+    made: Mapped[dict[str, Any]] = mapped_column(MutableDict.as_mutable(JSONB()), default=dict)
+    scalar: Mapped[list[Any]] = mapped_column(MutableList.as_mutable(JSONB()), default=[1])
+    served: Mapped[dict[str, Any]] = mapped_column(
+        MutableDict.as_mutable(JSONB()), server_default=text("'{}'::jsonb")
+    )
+
+
+class Misnoted(Row):
+    """A table whose default is of another class than the one that follows it."""
+
+    __tablename__ = "alone_misnoted"
+    data: Mapped[Any] = mapped_column(MutableDict.as_mutable(JSONB()), default=list)
+
+
+class Misserved(Row):
+    """The same, made by the server."""
+
+    __tablename__ = "alone_misserved"
+    data: Mapped[Any] = mapped_column(MutableDict.as_mutable(JSONB()), server_default="[]")
+
+
+class Strictly(Row):
+    """The same, with a class of the user's own."""
+
+    __tablename__ = "alone_strictly"
+    data: Mapped[Any] = mapped_column(Strict.as_mutable(JSONB()), server_default='{"a": 1}')
+    label: Mapped[str | None]
+
+
+@dataclass
+class Point:
+    """Two columns in one."""
+
+    x: int
+    y: int
+
+
+class Placed(Row):
+    """A table with such an attribute."""
+
+    __tablename__ = "alone_placed"
+    point: Mapped[Point] = composite(mapped_column("x"), mapped_column("y"))
 
 
 class Made(Row):
@@ -309,6 +427,56 @@ class Egg(Row):
     __tablename__ = "alone_egg"
     nest_id: Mapped[int | None] = mapped_column(ForeignKey("alone_nest.id"))
     nest: Mapped[Nest | None] = relationship(back_populates="eggs")
+
+
+class Album(Row):
+    """What has a version, and pages that may go elsewhere."""
+
+    __tablename__ = "alone_album"
+    label: Mapped[str]
+    version: Mapped[int] = mapped_column()
+    pages: Mapped[list["AlbumPage"]] = relationship(back_populates="album")
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012  # SQLAlchemy's hook
+
+
+class AlbumPage(Row):
+    """A page."""
+
+    __tablename__ = "alone_album_page"
+    __table_args__ = (CheckConstraint("number >= 0", "number"),)
+    album_id: Mapped[int | None] = mapped_column(ForeignKey("alone_album.id"))
+    album: Mapped[Album | None] = relationship(back_populates="pages")
+    number: Mapped[int] = mapped_column(default=1)
+
+
+class Hive(Row):
+    """What keeps its cells, which know nothing of it."""
+
+    __tablename__ = "alone_hive"
+    cells: Mapped[list["Cell"]] = relationship(cascade="all, delete-orphan")
+
+
+class Cell(Row):
+    """What is nothing without its hive."""
+
+    __tablename__ = "alone_cell"
+    label: Mapped[str]
+    hive_id: Mapped[int | None] = mapped_column(ForeignKey("alone_hive.id"))
+
+
+class Ring(Row):
+    """What has its members written twice."""
+
+    __tablename__ = "alone_ring"
+    keys: Mapped[list["RingKey"]] = relationship(post_update=True)
+
+
+class RingKey(Row):
+    """A member; the second statement finds what the first did not."""
+
+    __tablename__ = "alone_ring_key"
+    __table_args__ = (CheckConstraint("ring_id < 0", "ring"),)
+    ring_id: Mapped[int | None] = mapped_column(ForeignKey("alone_ring.id"))
 
 
 class Coded(Row):
@@ -433,6 +601,7 @@ EMPTY = "".join(
 )
 SEED = f"""
 {EMPTY}
+SELECT setval('alone_counted_number', 1, false);
 INSERT INTO alone_box (label, size) VALUES ('first', 1), ('second', 1);
 INSERT INTO alone_slip (box_id) VALUES (1);
 INSERT INTO alone_pile (label) VALUES ('first');
@@ -448,7 +617,19 @@ INSERT INTO alone_chain (anchor_id) VALUES (1);
 INSERT INTO alone_late (label) VALUES ('first');
 INSERT INTO alone_later (label) VALUES ('first');
 INSERT INTO alone_nest DEFAULT VALUES;
+INSERT INTO alone_nest DEFAULT VALUES;
 INSERT INTO alone_egg (nest_id) VALUES (1);
+INSERT INTO alone_album (label, version) VALUES ('first', 1), ('second', 1);
+INSERT INTO alone_album_page (album_id, number) VALUES (1, 1), (1, 2);
+INSERT INTO alone_ring DEFAULT VALUES;
+INSERT INTO alone_hive DEFAULT VALUES;
+INSERT INTO alone_cell (label, hive_id) VALUES ('first', 1);
+INSERT INTO alone_stamped VALUES (
+  '6ba7b810-9dad-41d1-80b4-00c04fd430c8', 'first', now(), now()
+);
+INSERT INTO alone_painted (label) VALUES ('first');
+INSERT INTO alone_noted (label, made, scalar) VALUES ('first', '{{}}', '[]');
+INSERT INTO alone_numbered (number) VALUES (7);
 INSERT INTO alone_coded (code) VALUES ('good');
 INSERT INTO alone_code_user (code) VALUES ('good');
 INSERT INTO alone_named VALUES ('good', 'good');

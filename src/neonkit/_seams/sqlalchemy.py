@@ -1,6 +1,7 @@
 """The inside of SQLAlchemy: cache keys, events, mappers, and the adapters of its async drivers."""
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, NoReturn
 
 import sqlalchemy
@@ -21,6 +22,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql._util_cy import anon_map
 from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
 from sqlalchemy.sql.elements import ClauseElement, _anonymous_label
+from sqlalchemy.sql.schema import CallableColumnDefault
 from sqlalchemy.sql.util import _deep_deannotate
 
 from neonkit._seams.record import ATTRIBUTE, LITERAL, Seam
@@ -32,6 +34,7 @@ __all__ = [
     "LazyLoader",
     "Structure",
     "bare_cache_key",
+    "coerced_by",
     "connect_by",
     "distinct_on",
     "groups_of",
@@ -41,17 +44,20 @@ __all__ = [
     "has_way_back",
     "is_anonymous",
     "is_limited",
+    "is_of_composite",
     "is_ordered",
     "is_orphan",
     "is_tested_sqlalchemy",
     "listeners_of",
     "name_made_from",
     "options_of",
+    "original_of",
     "raise_translated",
     "relations_watching",
     "remember_on",
     "renew_dependency_processor",
     "structure_of",
+    "takes_context",
     "values_of",
     "without_values",
 ]
@@ -59,6 +65,10 @@ __all__ = [
 _TESTED = "2.1."
 
 AnySelect = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
+
+_WRAPPERS = ("sqlalchemy.orm.events", "sqlalchemy.engine.events", "sqlalchemy.event.legacy")
+_COMPOSITES = "sqlalchemy.orm.descriptor_props"
+_MUTABLE_LISTENER = "sqlalchemy.ext.mutable:MutableBase._listen_on_attribute.<locals>.load_attrs"
 
 ROWS_BY_NAME: Final = {"_result_disable_adapt_to_context": True}
 """Execution option of statements whose rows are found by name, never by column."""
@@ -233,6 +243,52 @@ def listeners_of(target: object, name: str) -> Collection[Callable[..., Any]]:
     return listeners
 
 
+def original_of(listener: Callable[..., Any]) -> Callable[..., Any]:
+    """A listener as it was given to `event.listen`, out of what SQLAlchemy wrapped it in."""
+    while listener.__module__ in _WRAPPERS:
+        inside = _enclosed_in(listener)
+        found = inside.get("orig_fn") or inside.get("fn")
+        if found is None:
+            break
+        listener = found
+    return listener
+
+
+def is_of_composite(listener: Callable[..., Any]) -> bool:
+    """True if a listener only forgets what a `composite()` was made of, once its columns change."""
+    return original_of(listener).__module__ == _COMPOSITES
+
+
+def coerced_by(listener: Callable[..., Any]) -> tuple[Collection[str], type] | None:
+    """What a listener of `sqlalchemy.ext.mutable` makes into its own class, after a flush.
+
+    Returns:
+        The attributes that it does so with, and that class; `None` of anybody else's listener.
+    """
+    if f"{listener.__module__}:{listener.__qualname__}" != _MUTABLE_LISTENER:
+        return None
+    load = _enclosed_in(listener)["load"]
+    inside = _enclosed_in(load)
+    return ({inside["key"]} if inside["coerce"] else ()), inside["cls"]
+
+
+def _enclosed_in(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """The variables of the functions around one that it uses, as far as they were set."""
+    code, cells = getattr(function, "__code__", None), getattr(function, "__closure__", None)
+    if code is None or cells is None:
+        return {}
+    found = {}
+    for name, cell in zip(code.co_freevars, cells, strict=True):
+        with suppress(ValueError):  # an empty cell
+            found[name] = cell.cell_contents
+    return found
+
+
+def takes_context(default: CallableColumnDefault) -> bool:
+    """True if a column's function is given the statement's context, by which it may send more."""
+    return default.arg is default._fn
+
+
 def has_listeners(connection: Connection) -> bool:
     """True if anybody listens to this one connection, beside who listens to its engine."""
     return connection._has_events
@@ -334,6 +390,13 @@ SEAMS: Final = (
     Seam("sqlalchemy.orm:Session", "dispatch", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy.orm:Mapper", "dispatch", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy.orm:ClassManager", "dispatch", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy.engine.events", "orig_fn", LITERAL, _ONE_TRIP),
+    Seam("sqlalchemy.engine.events", "fn", LITERAL, _ONE_TRIP),
+    Seam("sqlalchemy.orm.events", "fn", LITERAL, _ONE_TRIP),
+    Seam("sqlalchemy.event.legacy", "fn", LITERAL, _ONE_TRIP),
+    Seam("sqlalchemy.orm.descriptor_props", "insert_update_handler", LITERAL, _ONE_TRIP),
+    Seam("sqlalchemy.ext.mutable:MutableBase", "_listen_on_attribute", ATTRIBUTE, _ONE_TRIP),
+    Seam("sqlalchemy.sql.schema:CallableColumnDefault", "_fn", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy.orm:Mapper", "_is_orphan", "(self, state)", _ONE_TRIP),
     Seam("sqlalchemy.orm:Mapper", "_dependency_processors", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy.orm.dependency:_DetectKeySwitch", "prop", ATTRIBUTE, _ONE_TRIP),

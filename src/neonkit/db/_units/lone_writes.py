@@ -1,20 +1,11 @@
 """When a unit of work is one statement, which may go without BEGIN and COMMIT of its own."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import sqlalchemy
-from sqlalchemy import (
-    ARRAY,
-    Column,
-    Connection,
-    Constraint,
-    Engine,
-    Enum,
-    ForeignKeyConstraint,
-    Table,
-)
+from sqlalchemy import Column, Connection, Constraint, Engine, ForeignKeyConstraint, Table
 from sqlalchemy import inspect as inspected
 from sqlalchemy.orm import (
     InstanceState,
@@ -25,20 +16,25 @@ from sqlalchemy.orm import (
     Session,
     SessionTransactionOrigin,
 )
-from sqlalchemy.types import TypeEngine
 
 from neonkit._seams.sqlalchemy import (
     has_listeners,
+    is_of_composite,
     is_orphan,
     is_tested_sqlalchemy,
     listeners_of,
     relations_watching,
 )
+from neonkit.db._units.made_columns import (
+    is_made_on_insert,
+    is_made_on_update,
+    may_refuse_made,
+    why_not_made,
+)
 from neonkit.db._wire.connection import wire_connection_of
 from neonkit.db._wire.listeners import heard_by_others
 from neonkit.db._wire.returning_connection import is_returned
 
-_KNOWN_TYPES = ("neonkit.", "sqlalchemy.", "sqlmodel.")
 _OURS = {"after_begin": 1, "after_transaction_end": 1}  # those of `_sessions`, on every session
 _SESSION_EVENTS = (
     "before_commit",
@@ -58,7 +54,6 @@ _ENGINE_EVENTS = (
     "after_execute",
     "commit",
 )
-_INSTANCE_EVENTS = ("refresh_flush", "expire")
 _ROW_EVENTS = (
     "before_insert",
     "after_insert",
@@ -67,6 +62,8 @@ _ROW_EVENTS = (
     "before_delete",
     "after_delete",
 )
+
+_UNLOADED_TOO = PassiveFlag.PASSIVE_NO_INITIALIZE | PassiveFlag.INCLUDE_PENDING_MUTATIONS
 
 _verdicts: WeakKeyDictionary[Mapper[Any], tuple[int, str | None]] = WeakKeyDictionary()
 
@@ -82,17 +79,71 @@ def why_not_alone(session: Session) -> str | None:
     Args:
         session: one that `Database.session` lent.
     """
-    states = [inspected(each) for each in (*session.new, *session.dirty, *session.deleted)]
-    if len(states) != 1:
-        return f"{len(states)} objects are new, changed or deleted"
-    state: InstanceState[Any] = states[0]
+    state, beside = _written_in(session)
+    if state is None:
+        written = sum(_is_written(session, each) for each in beside)
+        return f"{written} objects are new, changed or deleted"
     return (
         _why_not_now(session)
         or why_not_on(session.get_bind(state.mapper))
         or _why_not_table(state.mapper)
+        or (None if state.obj() in session.deleted else why_not_made(state))
         or _why_not_related(session, state)
-        or _why_not_heard(session, state.mapper)
+        or _why_not_heard(session, state)
+        or next(filter(None, (_why_not_beside(session, each, state) for each in beside)), None)
     )
+
+
+def _written_in(
+    session: Session,
+) -> tuple[InstanceState[Any] | None, Sequence[InstanceState[Any]]]:
+    """The one object that has a row to write, and those that are only said to have changed."""
+    states = [inspected(each) for each in (*session.new, *session.dirty, *session.deleted)]
+    if len(states) == 1:
+        return states[0], ()
+    written = [each for each in states if _is_written(session, each)]
+    if len(written) != 1:
+        return None, states
+    return written[0], [each for each in states if each is not written[0]]
+
+
+def _is_written(session: Session, state: InstanceState[Any]) -> bool:
+    """True unless its row stays as it is, whatever became of its collections."""
+    mapper, instance = state.mapper, state.obj()
+    relations = (
+        relation.key
+        for relation in mapper.relationships
+        if relation.direction is not RelationshipDirection.ONETOMANY and not relation.viewonly
+    )
+    return (
+        instance in session.new
+        or instance in session.deleted
+        or any(_has_changed(state, key) for key in (*mapper.column_attrs.keys(), *relations))
+    )
+
+
+def _why_not_beside(
+    session: Session, state: InstanceState[Any], written: InstanceState[Any]
+) -> str | None:
+    """Why an object whose own row stays as it is needs more than the row that is written.
+
+    A parent counts as changed where a child was given to it, and the child's row is all there is
+    to write: its key goes into the statement itself.
+    """
+    if is_orphan(state.mapper, state):
+        return "what is beside it has lost its parent"
+    if state.mapper.base_mapper.eager_defaults is True and any(map(_is_made, _unloaded(state))):
+        return "a value of the server's would be read back beside it"
+    child = written.obj()
+    for relation in state.mapper.relationships:
+        history = state.get_history(relation.key, _UNLOADED_TOO)
+        if relation.viewonly or not history.has_changes():
+            continue
+        if relation.post_update or (relation.cascade.delete_orphan and history.deleted):
+            return f"a collection beside it changed: {relation.key}"
+        if any(each is not child for each in (*history.added, *history.deleted)):
+            return f"a collection beside it changed: {relation.key}"
+    return _why_not_heard(session, state)
 
 
 def _why_not_now(session: Session) -> str | None:
@@ -122,7 +173,7 @@ def why_not_on(bind: Engine | Connection) -> str | None:
     name = heard_by_others(bind, _ENGINE_EVENTS)
     if name is not None:
         return f"somebody listens to the engine's {name}"
-    if _heard(bind.dialect, "do_execute"):
+    if listeners_of(bind.dialect, "do_execute"):
         return "somebody listens to the engine's do_execute"
     return None
 
@@ -148,43 +199,7 @@ def _judge_table(mapper: Mapper[Any]) -> str | None:
         return "its table says that it is volatile"
     if any(_may_be_deferred(each) for each in _constraints_around(table)):
         return "a constraint is deferrable"
-    return next(filter(None, map(_judge_column, table.columns)), None)
-
-
-def _judge_column(column: Column[Any]) -> str | None:
-    if _is_computed_apart(column):
-        return f"the default of {column.name} may be a statement of its own"
-    if _is_returned(column) and _may_refuse(column.type):
-        return f"the type of {column.name} handles what comes back"
     return None
-
-
-def _is_computed_apart(column: Column[Any]) -> bool:
-    return any(
-        default is not None and not (default.is_scalar or default.is_clause_element)
-        for default in (column.default, column.onupdate)
-    )
-
-
-def _is_returned(column: Column[Any]) -> bool:
-    return column.primary_key or _is_made_on_insert(column) or _is_made_on_update(column)
-
-
-def _is_made_on_insert(column: Column[Any]) -> bool:
-    is_expression = column.default is not None and column.default.is_clause_element
-    return is_expression or column.server_default is not None
-
-
-def _is_made_on_update(column: Column[Any]) -> bool:
-    is_expression = column.onupdate is not None and column.onupdate.is_clause_element
-    return is_expression or column.server_onupdate is not None
-
-
-def _may_refuse(kind: TypeEngine[Any]) -> bool:
-    """True if reading a value of this type may raise, or run what users wrote."""
-    if isinstance(kind, ARRAY):
-        return _may_refuse(kind.item_type)
-    return isinstance(kind, Enum) or not type(kind).__module__.startswith(_KNOWN_TYPES)
 
 
 def _may_be_deferred(constraint: Constraint) -> bool:
@@ -226,11 +241,19 @@ def _keys_of(mapper: Mapper[Any]) -> set[str]:
 
 def _is_read_back(state: InstanceState[Any]) -> bool:
     """True if the flush asks for what the server makes, since this statement does not return it."""
-    returned, made = _is_made_on_insert, _is_made_on_update
+    returned, made = is_made_on_insert, is_made_on_update
     if state.key:
         returned, made = made, returned
+    return any(made(each) and not returned(each) for each in _unloaded(state))
+
+
+def _unloaded(state: InstanceState[Any]) -> Iterator[Column[Any]]:
     columns = map(state.mapper.columns.get, state.unloaded)
-    return any(isinstance(each, Column) and made(each) and not returned(each) for each in columns)
+    return (each for each in columns if isinstance(each, Column))
+
+
+def _is_made(column: Column[Any]) -> bool:
+    return is_made_on_insert(column) or is_made_on_update(column)
 
 
 def _why_not_relation(
@@ -252,18 +275,23 @@ def _has_changed(state: InstanceState[Any], key: str) -> bool:
     return state.get_history(key, PassiveFlag.PASSIVE_NO_INITIALIZE).has_changes()
 
 
-def _why_not_heard(session: Session, mapper: Mapper[Any]) -> str | None:
-    listeners: tuple[tuple[Callable[[str], int], tuple[str, ...]], ...] = (
-        (lambda name: _heard(session, name) - _OURS.get(name, 0), _SESSION_EVENTS),
-        (lambda name: _heard(mapper, name), _ROW_EVENTS),
-        (lambda name: _heard(mapper.class_manager, name), _INSTANCE_EVENTS),
-    )
-    for count, names in listeners:
-        for name in names:
-            if count(name) > 0:
-                return f"somebody listens to {name}"
-    return None
+def _why_not_heard(session: Session, state: InstanceState[Any]) -> str | None:
+    name = next(filter(None, _heard_of(session, state)), None)
+    return name and f"somebody listens to {name}"
 
 
-def _heard(target: Any, name: str) -> int:  # noqa: ANN401  # session, mapper, manager
-    return len(listeners_of(target, name))
+def _heard_of(session: Session, state: InstanceState[Any]) -> Iterator[str]:
+    """The events of a flush that somebody hears of who may write or refuse."""
+    mapper = state.mapper
+    for name in _SESSION_EVENTS:
+        if len(listeners_of(session, name)) > _OURS.get(name, 0):
+            yield name
+    for name in _ROW_EVENTS:
+        if not all(map(is_of_composite, listeners_of(mapper, name))):
+            yield name
+    if not all(map(is_of_composite, listeners_of(mapper.class_manager, "expire"))):
+        yield "expire"
+    if any(
+        may_refuse_made(each, state) for each in listeners_of(mapper.class_manager, "refresh_flush")
+    ):
+        yield "refresh_flush"
