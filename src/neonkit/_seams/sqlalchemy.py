@@ -6,10 +6,12 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import sqlalchemy
 from sqlalchemy import (
+    BinaryExpression,
     BindParameter,
     ColumnElement,
     CompoundSelect,
     Connection,
+    Dialect,
     Engine,
     Insert,
     Select,
@@ -24,6 +26,7 @@ from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
 from sqlalchemy.sql.elements import ClauseElement, _anonymous_label
 from sqlalchemy.sql.schema import CallableColumnDefault
 from sqlalchemy.sql.util import _deep_deannotate
+from sqlalchemy.types import TypeEngine
 
 from neonkit._seams.record import ATTRIBUTE, LITERAL, Seam
 
@@ -37,6 +40,7 @@ __all__ = [
     "coerced_by",
     "connect_by",
     "distinct_on",
+    "driver_type_of",
     "groups_of",
     "has_distinct",
     "has_having",
@@ -59,6 +63,7 @@ __all__ = [
     "structure_of",
     "takes_context",
     "values_of",
+    "with_whole_list",
     "without_values",
 ]
 
@@ -237,6 +242,24 @@ def without_values(statement: Insert) -> Insert:
     return copy
 
 
+def driver_type_of(kind: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any] | None:
+    """What a type is to the driver, undecorated; `None` if SQL stands around its values."""
+    if kind.dialect_impl(dialect)._has_bind_expression:
+        return None
+    return kind._unwrapped_dialect_impl(dialect)
+
+
+def with_whole_list(
+    membership: BinaryExpression[Any], kind: TypeEngine[Any]
+) -> BinaryExpression[Any]:
+    """A copy of an IN whose list of values is one parameter of that type, under its own name."""
+    copy = membership._clone()
+    values: Any = membership.right._clone(maintain_key=True)
+    values.expanding, values.type = False, kind
+    copy.right = values
+    return copy
+
+
 def listeners_of(target: object, name: str) -> Collection[Callable[..., Any]]:
     """Whoever listens to an event of an engine, dialect, session, mapper or class, in order."""
     listeners: Collection[Callable[..., Any]] = getattr(target.dispatch, name)  # type: ignore[attr-defined]  # whatever has events
@@ -325,6 +348,7 @@ _STOCK_OPTIONS = "what the driver does on an engine with options stays after a r
 _PINNED = "a session fails after its first read, or holds a connection until its end"
 _LISTS = "a list repeats rows, leaves some out, or counts them wrongly"
 _ORPHANS = "a row that others need is deleted, and they are orphaned in silence"
+_PREPARES = "an IN with another number of values is prepared anew, or finds other rows"
 _LAZY = "a relation that was not loaded sends a query by surprise"
 
 _CURSOR = "sqlalchemy.connectors.asyncio:AsyncAdapt_dbapi_cursor"
@@ -421,6 +445,18 @@ SEAMS: Final = (
     Seam("sqlalchemy:BindParameter", "_orig_key", ATTRIBUTE, "a refused value has no field"),
     Seam("sqlalchemy.orm:RelationshipProperty", "_reverse_property", ATTRIBUTE, _ORPHANS),
     Seam("sqlalchemy.orm:RelationshipProperty", "_dependency_processor", ATTRIBUTE, _ORPHANS),
+    # membership
+    Seam(
+        "sqlalchemy.sql.compiler:SQLCompiler",
+        "_generate_generic_binary",
+        "(self, binary, opstring, eager_grouping, **kw)",
+        _PREPARES,
+    ),
+    Seam("sqlalchemy:BindParameter", "_clone", "(self, maintain_key, **kw)", _PREPARES),
+    Seam("sqlalchemy:BindParameter", "expanding", ATTRIBUTE, _PREPARES),
+    Seam("sqlalchemy.types:TypeEngine", "_has_bind_expression", ATTRIBUTE, _PREPARES),
+    Seam("sqlalchemy.types:TypeEngine", "_unwrapped_dialect_impl", "(self, dialect)", _PREPARES),
+    Seam("sqlalchemy:BinaryExpression", "_clone", "(self, **kw)", _PREPARES),
     # lazy loads
     Seam(_LOADER, "_invoke_raise_load", "(self, state, passive, lazy)", _LAZY),
     Seam(_LOADER, "_raise_on_sql", ATTRIBUTE, _LAZY),

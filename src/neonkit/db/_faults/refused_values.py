@@ -57,7 +57,7 @@ def _unbindable(cause: BaseException) -> RefusedValue | None:
         if frame.f_globals.get("__name__") == "sqlalchemy.engine.default" and "key" in known:
             key, values = known["key"], known.get("compiled_params")
             if isinstance(values, Mapping) and key in values:
-                return RefusedValue(values[key], _column(frame, key))
+                return RefusedValue(_alone(values[key]), _column(frame, key))
     return None
 
 
@@ -84,7 +84,20 @@ def _unencodable(exc: sa.DBAPIError) -> RefusedValue | None:
     if found is None or not isinstance(values, tuple | list):
         return None
     place = int(found[1]) - 1
-    return RefusedValue(values[place], None) if place < len(values) else None
+    return RefusedValue(_alone(values[place]), None) if place < len(values) else None
+
+
+def _alone(value: object) -> object:
+    """The value itself; of a list that an IN has, the one that is the least likely to be sent."""
+    if not isinstance(value, list) or not value:
+        return value
+    unsendable = (each for each in value if isinstance(each, str) and not _is_text(each))
+    numbers = [each for each in value if isinstance(each, int)]
+    return next(unsendable, max(numbers, key=abs) if numbers else value[0])
+
+
+def _is_text(value: str) -> bool:
+    return "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def _refused_by_server(statement: str, values: Mapping[str, Any]) -> RefusedValue | None:

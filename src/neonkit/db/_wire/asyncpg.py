@@ -18,6 +18,7 @@ from neonkit.db._wire.connection import Reply, UnitOfWorkConnection, forget_text
 from neonkit.db._wire.connector import FACTS, ServerFacts, read_facts
 from neonkit.db._wire.dead_peers import find_dead_peer
 from neonkit.db._wire.dialect import NeonDialect
+from neonkit.db._wire.membership import MembershipCompiler
 from neonkit.db._wire.phases import Sending
 from neonkit.dsn import Dsn
 
@@ -261,6 +262,7 @@ class Dialect(NeonDialect, stock.PGDialect_asyncpg):
     """`postgresql+asyncpg`."""
 
     supports_statement_cache = True
+    statement_compiler = MembershipCompiler
     adapter = AdaptedConnection
 
     def type_descriptor(self, typeobj: TypeEngine[Any]) -> TypeEngine[Any]:
