@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 import neonkit
 from neonkit import Settings
 from neonkit.cli._http_protocol import ConnectionPolicy, connections_within, http_protocol
+from neonkit.web import admission
 
 HOST = b"Host: here\r\n"
 GET = b"GET /size HTTP/1.1\r\n" + HOST
@@ -441,3 +442,30 @@ async def test_a_websocket(served: Served) -> None:
 def test_some_files_are_left(files: int, connections: int) -> None:
     """A quarter of them, at least 32: for the database, the log and the app."""
     assert connections_within(files) == connections
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_a_refusal_at_the_door_keeps_the_connection(
+    served: Served, monkeypatch: pytest.MonkeyPatch, connection: str
+) -> None:
+    """What cannot be answered in time gets 503 in its turn; HEAD without a body, health its own.
+
+    A request with a body is read first.
+    """
+    monkeypatch.setattr(admission, "lines", {_Full()})
+    lines = f"Host: x\r\nConnection: {connection}\r\n"
+    got = await served.say(
+        b"GET /size HTTP/1.1\r\nHost: x\r\nX-Request-ID: mine\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /size HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab",
+        f"GET /size HTTP/1.1\r\n{lines}\r\n".encode(),
+    )
+    assert [status for status, _ in answers(got)] == [503, 200, 503, 503]
+    assert got.count(b"x-request-id: mine\r\n") == 1
+    head = await served.say(b"HEAD /size HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert head.endswith(b"\r\n\r\n")
+
+
+class _Full:
+    is_full = True
+    is_catching_up = False

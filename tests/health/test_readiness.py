@@ -95,3 +95,14 @@ async def test_a_database_that_failed_is_asked_until_it_answers() -> None:
     assert probe.asked == 2
     assert await readiness.is_ready()
     assert probe.asked == 2
+
+
+async def test_a_failed_use_is_told_at_once() -> None:
+    """Also within the second in which the last answer still counts, and it is not asked again."""
+    probe, signs = Questions(), Signs()
+    readiness = Readiness(probe, signs, is_passive=False)
+
+    assert await readiness.is_ready()
+    signs.is_failing = True
+    assert not await readiness.is_ready()
+    assert probe.asked == 1

@@ -27,7 +27,7 @@ from neonkit.errors import (
     RequestTimeoutError,
     UriTooLongError,
 )
-from neonkit.web import HeadPolicy, refusal_of
+from neonkit.web import HeadPolicy, admission, refusal_at_door, refusal_of
 
 _log = logging.getLogger("neonkit")
 _access = logging.getLogger("neonkit.access")
@@ -36,6 +36,7 @@ _HOST = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"  # RFC 9110, 7.2
 )
 _CLOSE = (b"connection", b"close")
+_OF_BODIES = {b"content-length", b"transfer-encoding", b"expect"}
 _ENDING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 _FRAMING_OF_A_BYTE = 16  # of body: a chunk of one byte has five that frame it
 _SPARE_FILES = 4  # one of so many is left to the database, the log and the app
@@ -158,6 +159,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_message = False
         self._is_in_head = False
         self._has_begun = False  # a message, in the bytes that are being read
+        self._is_at_door = self._has_left_door = False
         self._fields = self._size = self._framing = self._body = 0
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
@@ -189,7 +191,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refusal is not None or self._is_lingering:
             return
         self._unset_keepalive_if_required()
-        self._has_begun = False
+        self._has_begun = self._has_left_door = False
         before = self._body
         try:
             self.parser.feed_data(data)  # pyright: ignore[reportOptionalMemberAccess]  # none only after the end
@@ -209,7 +211,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(self._too_large())
         elif self._is_busy:
             self._stop_waiting()
-        else:
+        elif self._is_in_message or not self._has_left_door:
             self._wait_for_head()
 
     def pause_writing(self) -> None:
@@ -249,6 +251,9 @@ class HttpProtocol(HttpToolsProtocol):
         """Hand the request to the app."""
         if fault := self._policy.head.fault_of_headers(self.headers) or self._fault_of_host():
             raise fault
+        if self._is_refused_at_door():
+            self._is_at_door = True
+            return
         before = self.cycle
         super().on_headers_complete()
         self._is_in_head = False
@@ -263,7 +268,10 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request has come whole."""
         self._is_in_message = False
-        super().on_message_complete()
+        if self._is_at_door:
+            self._answer_at_door()
+        else:
+            super().on_message_complete()
 
     # uvicorn's calls
 
@@ -334,6 +342,38 @@ class HttpProtocol(HttpToolsProtocol):
         if host is not None and not _HOST.fullmatch(host):
             return MalformedHeaderError("The header Host is malformed.")
         return None
+
+    # the door
+
+    def _is_refused_at_door(self) -> bool:
+        """True of a request that could not be answered in time, and is nothing but its head."""
+        if self._is_busy or not admission.refuses(self.url.decode("ascii", "replace")):
+            return False
+        return not any(
+            name in _OF_BODIES or name == b"upgrade"
+            for name, value in self.headers
+            if value != b"0"
+        )
+
+    def _answer_at_door(self) -> None:
+        """Answer 503 without a task, and keep the connection."""
+        self._is_at_door, self._has_left_door = False, True
+        self._stop_waiting()
+        keeps = self.parser.should_keep_alive()  # pyright: ignore[reportOptionalMemberAccess]  # none only after the end
+        given = next((value for name, value in self.headers if name == b"x-request-id"), b"")
+        headers, body = refusal_at_door(given)
+        lines = [STATUS_LINE[HTTPStatus.SERVICE_UNAVAILABLE]]
+        for name, value in (*self.server_state.default_headers, *headers):
+            lines += [name, b": ", value, b"\r\n"]
+        if not keeps:
+            lines.append(b"connection: close\r\n")
+        is_head = self.parser.get_method() == b"HEAD"  # pyright: ignore[reportOptionalMemberAccess]  # as above
+        self.transport.write(b"".join([*lines, b"\r\n", b"" if is_head else body]))
+        if keeps:
+            self._shared.idle[self] = None
+            super().on_response_complete()
+        else:
+            self._end()
 
     # deadlines
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -163,6 +164,12 @@ class Database:
         """The database is on this machine, judged by its address."""
         return _connector_of(self.engine).dsn.is_local
 
+    @property
+    def max_connections(self) -> int | None:
+        """Sessions that the server admits in all; `None` before the first connection."""
+        facts = _connector_of(self.engine).facts
+        return None if facts is None else facts.max_connections
+
     async def bring_schema(self) -> None:
         """Make the toolkit's own tables, where they are missing or of an older release."""
         async with self.engine.begin() as connection:
@@ -200,9 +207,24 @@ class Database:
     @property
     def pool_use(self) -> PoolUse:
         """How busy the pool is at this moment."""
+        return self._pool.use
+
+    @property
+    def is_full(self) -> bool:
+        """True if as many wait for a connection as may."""
+        return self._pool.is_full
+
+    @property
+    def is_catching_up(self) -> bool:
+        """True if it was away, and those who waited for it may not have been served yet."""
+        since = time.monotonic() - self.health.back_at
+        return since < _connector_of(self.engine).timeouts.request
+
+    @property
+    def _pool(self) -> Pool:
         pool = self.engine.sync_engine.pool
         assert isinstance(pool, Pool), "create_engine's"  # noqa: S101
-        return pool.use
+        return pool
 
     async def probe(self) -> None:
         """Ask the database whether it is there, on a connection beside the pool.

@@ -32,14 +32,21 @@ class Readiness:
         is_passive: the database sleeps when idle, and must not be woken by this: nothing is
             sent while traffic has not used it for 10 s. A sleeping database counts as ready; a
             broken one is reported from its first failed use until a probe answers.
+        clock: seconds, from anywhere.
     """
 
     def __init__(
-        self, probe: Callable[[], Awaitable[None]], signs: Signs, *, is_passive: bool
+        self,
+        probe: Callable[[], Awaitable[None]],
+        signs: Signs,
+        *,
+        is_passive: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._probe = probe
         self._signs = signs
         self._is_passive = is_passive
+        self._clock = clock
         self._answer = False
         self._asked = float("-inf")
         self._running: asyncio.Task[bool] | None = None
@@ -48,11 +55,12 @@ class Readiness:
         """Say so within 2 s; concurrent callers share one probe."""
         if self._must_not_wake():
             return True
-        if self._running is None and time.monotonic() - self._asked >= _FRESH_SECONDS:
-            self._asked = time.monotonic()
+        if self._running is None and self._clock() - self._asked >= _FRESH_SECONDS:
+            self._asked = self._clock()
             self._running = asyncio.create_task(self._ask())
-        if self._running is not None:
-            self._answer = await asyncio.shield(self._running)
+        if self._running is None:
+            return self._answer and not self._signs.is_failing
+        self._answer = await asyncio.shield(self._running)
         return self._answer
 
     def _must_not_wake(self) -> bool:

@@ -2,6 +2,7 @@
 
 from neonkit._public_names import show_public_names
 from neonkit.auth import Principal
+from neonkit.web._admission import admission, refusal_at_door
 from neonkit.web._answers import CreatedDep, existing
 from neonkit.web._callers import (
     CallerDep,
@@ -70,6 +71,7 @@ __all__ = [
     "add_problem",
     "add_problems",
     "address_of",
+    "admission",
     "draining",
     "existing",
     "get_caller",
@@ -82,6 +84,7 @@ __all__ = [
     "install",
     "raises",
     "readable_operation_ids",
+    "refusal_at_door",
     "refusal_of",
     "require_role",
     "strict_query",

@@ -1,11 +1,9 @@
 """The request middleware: an id, a time limit, a measure, headers and one log line for each."""
 
 import asyncio
-import re
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from secrets import token_hex
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Send
@@ -14,18 +12,19 @@ from starlette.types import Scope as ConnectionScope
 from neonkit.db import current_scope, open_scope
 from neonkit.errors import RequestTimeoutError
 from neonkit.web._access_log import log_access
+from neonkit.web._admission import admission, refusal_at_door
 from neonkit.web._client_watch import ClientWatch
 from neonkit.web._defects import is_answered, report_defect
 from neonkit.web._drain_switch import draining
 from neonkit.web._idempotency_key import REPLAYED
 from neonkit.web._problems import respond
+from neonkit.web._request_ids import usable_request_id
 from neonkit.web._route_names import route_of
 from neonkit.web._runtime import Runtime
 from neonkit.web._security_headers import Header, SecurityHeaders
 from neonkit.web._time_limit import TimeLimit
 from neonkit.web._web_socket_ends import WebSocketEnd
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
 _ALWAYS_OURS = frozenset({b"x-request-id", b"x-process-time", b"server-timing"})
 _IN_SCOPE = "neonkit.request"
 _STARTS = ("http.response.start", "websocket.http.response.start")
@@ -63,6 +62,9 @@ class RequestMiddleware:
         if not runtime.enter(scope):
             await self.app(scope, receive, send)
             return
+        if is_http and admission.refuses(_path_in(scope)):
+            await self._refuse(scope, send)
+            return
         with open_scope() as spent:
             request = RequestRecord(scope, receive, send, self, runtime)
             spent.label = request.route
@@ -75,12 +77,21 @@ class RequestMiddleware:
             finally:
                 request.finish()
 
+    @staticmethod
+    async def _refuse(scope: ConnectionScope, send: Send) -> None:
+        """Answer 503 without a look at the request."""
+        status = HTTPStatus.SERVICE_UNAVAILABLE.value
+        headers, body = refusal_at_door(_id_in(scope))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
     async def _answer(self, request: "RequestRecord") -> None:
         """Let the app answer within the time limit, or say that it did not."""
         request.limit = limit = TimeLimit(self.timeout, request.spent, request.scope)
         client = request.watch_client()
         try:
             async with limit.timer:
+                await admission.begin(_path_in(request.scope))
                 await self.app(request.scope, client.receive, request.send)
         except asyncio.CancelledError:
             if not request.is_stopped_by_client():
@@ -130,7 +141,7 @@ class RequestRecord:
         self.limit: TimeLimit | None = None
         self.status: int | None = None
         self.receive = self._noting_the_end if scope["type"] == "websocket" else receive
-        self.id = _request_id(scope)
+        self.id = usable_request_id(_id_in(scope))
         self._receive = receive
         self._send = send
         self._security = middleware.security
@@ -226,12 +237,16 @@ class RequestRecord:
         log_access(self.scope, self.id, self.status, seconds, self.spent)
 
 
+def _path_in(scope: ConnectionScope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def request_in(scope: ConnectionScope) -> RequestRecord | None:
     """The request that a scope belongs to; `None` where the middleware was left out."""
     request: RequestRecord | None = scope.get(_IN_SCOPE)
     return request
 
 
-def _request_id(scope: ConnectionScope) -> str:
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given.decode() if _REQUEST_ID.match(given) else token_hex(16)
+def _id_in(scope: ConnectionScope) -> bytes:
+    return next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")

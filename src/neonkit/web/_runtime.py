@@ -21,6 +21,7 @@ from neonkit.migrations import History, MigrationError, check_head, upgrade
 from neonkit.observe import Metrics, log_slow_query, slower_than, watch_statements
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings, database_at
+from neonkit.web._admission import admission
 from neonkit.web._problems import TABLE, Problem
 
 NameCaller = Callable[[HTTPConnection], str | None]
@@ -34,6 +35,12 @@ _NO_SCHEMA = "the schema `neonkit` is missing or of an older release: run `neonk
 _ELSEWHERE = (
     "ENVIRONMENT is test, and the database is on another machine: nothing is made or migrated there"
 )
+_TOO_MANY_SESSIONS = (
+    "(POOL_SIZE + MAX_OVERFLOW + 1) * WORKERS is %d sessions for %d workers, and the server has "
+    "%d: lower one of the three, or use the pooled host; `neonkit doctor` does the sum"
+)
+_NEON_RESERVES = 7  # of max_connections
+_POSTGRES_RESERVES = 3
 _PATIENCE_IN_DEVELOPMENT = 10.0
 _IN_SCOPE = "neonkit.runtime"
 
@@ -184,6 +191,8 @@ class Runtime:
             self.database = database
             self.throttles = self._new_throttles()
             self._observe(database, stack)
+            admission.lines.add(database)
+            stack.callback(admission.lines.discard, database)
             self.readiness = Readiness(
                 database.probe, database.health, is_passive=self.settings.sleeps_when_idle
             )
@@ -239,6 +248,7 @@ class Runtime:
                         for step in self.boot_steps:
                             await step(database)
                 self.has_started = True
+                self._compare_sessions(database)
             except Exception as error:  # noqa: BLE001  # said in the log and tried again
                 what = _reason(error)
                 if what != said:
@@ -246,6 +256,17 @@ class Runtime:
                 said = what
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _compare_sessions(self, database: Database) -> None:
+        """Warn where the workers may want more sessions than the server has for them."""
+        settings, most = self.settings, database.max_connections
+        dsn = settings.traffic_dsn
+        if dsn is None or dsn.is_pooled or most is None:
+            return  # a pooler has sessions of its own
+        wanted = (settings.pool_policy().capacity + 1) * settings.workers
+        usable = most - (_NEON_RESERVES if dsn.is_neon else _POSTGRES_RESERVES)
+        if wanted > usable:
+            _settings_log.warning(_TOO_MANY_SESSIONS, wanted, settings.workers, usable)
 
     def _is_elsewhere(self, database: Database) -> bool:
         """Tell a test run on another machine's database, which may be anybody's: change nothing."""

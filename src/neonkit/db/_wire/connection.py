@@ -291,7 +291,8 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         scope = current_scope()
         limit = self.timeouts.statement + _SERVER_SPEAKS_FIRST
         remaining = scope.remaining()
-        started = self.health.last_used = time.monotonic()
+        started = time.monotonic()
+        self.health.last_used = self.health.clock()
         try:
             async with asyncio.timeout(limit if remaining is None else min(limit, remaining)):
                 return await waiting

@@ -1,6 +1,7 @@
 """The database's health, as traffic shows it, without asking it anything."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -43,6 +44,7 @@ class ObservedHealth:
         silent_since: when a statement was sent whose connection has said nothing since; what was
             opened before may be as silent.
         witness: who is told.
+        clock: seconds, from anywhere.
     """
 
     last_used: float = float("-inf")
@@ -50,10 +52,11 @@ class ObservedHealth:
     back_at: float = float("-inf")
     silent_since: float = float("-inf")
     witness: Witness = field(default_factory=_Nobody)
+    clock: Callable[[], float] = time.monotonic
 
     def idle_seconds(self) -> float:
         """Seconds since a statement was last sent; infinite before the first."""
-        return time.monotonic() - self.last_used
+        return self.clock() - self.last_used
 
     def note_wakeup(self, seconds: float) -> None:
         """Note that the database is back, after so long a wait for it."""

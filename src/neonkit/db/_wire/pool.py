@@ -75,6 +75,16 @@ class Pool(AsyncAdaptedQueuePool):
         usable = self.checkedin() + self.checkedout() - opening
         return usable <= 0 and (self._connector.health.is_failing or opening > 0)
 
+    @property
+    def is_full(self) -> bool:
+        """True if as many wait for a connection as may: the next one is refused."""
+        if not self._line:
+            return False
+        self._begin_anew_if_back()
+        if self.is_away:
+            return len(self._line) >= _WAITING_WHILE_AWAY
+        return self._line.counted >= _WAITING_PER_SLOT * self.size()
+
     def dispose(self) -> None:
         """Close what is idle or about to be opened."""
         super().dispose()
@@ -82,7 +92,8 @@ class Pool(AsyncAdaptedQueuePool):
 
     def _do_get(self) -> ConnectionPoolEntry:
         if not self._line.take_free():
-            self._refuse_too_many()
+            if self.is_full:
+                raise OverloadedError
             await_(self._wait_in_line())
         try:
             return super()._do_get()  # there is one for each slot: it does not wait
@@ -93,15 +104,6 @@ class Pool(AsyncAdaptedQueuePool):
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         super()._do_return_conn(record)
         self._line.give_back()
-
-    def _refuse_too_many(self) -> None:
-        self._begin_anew_if_back()
-        if self.is_away:
-            is_full = len(self._line) >= _WAITING_WHILE_AWAY
-        else:
-            is_full = self._line.counted >= _WAITING_PER_SLOT * self.size()
-        if is_full:
-            raise OverloadedError
 
     def _begin_anew_if_back(self) -> None:
         if self._connector.health.back_at > self._began:

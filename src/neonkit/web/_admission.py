@@ -1,0 +1,162 @@
+"""Admission: how many requests are begun at a time, and which ones are refused at the door.
+
+An event loop that begins everything that came in one turn answers nobody, liveness included, before
+it has turned round. So few requests are begun in each turn; the others wait in line, and once the
+line is as long as can be answered in time, the next ones are refused, which costs next to nothing.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from functools import cache
+from typing import Protocol
+
+from neonkit.errors import OverloadedError
+from neonkit.web._problems import TABLE, document
+from neonkit.web._request_ids import usable_request_id
+from neonkit.web._security_headers import STRICT_HEADERS
+
+_log = logging.getLogger("neonkit")
+
+_BEGUN_IN_A_TURN = 2
+_LONGEST_LINE = 1000
+_MEASURED = 16  # requests that have begun, from which the line's speed is told
+_LONGEST_WAIT = 2.0  # seconds: REQUEST_TIMEOUT is left for what comes after
+_CALM = 1.0  # seconds without a refusal, after which an overload is over
+_ALWAYS_LET_IN = ("/health/", "/metrics")  # whoever watches must see an overload
+_ID = "0" * 32
+
+
+class Line(Protocol):
+    """A line that requests wait in further on, such as for a connection to the database."""
+
+    @property
+    def is_full(self) -> bool:
+        """True if the next one would be refused there."""
+        ...
+
+    @property
+    def is_catching_up(self) -> bool:
+        """True if what waits there waited for a wake-up, after which nobody is refused."""
+        ...
+
+
+class Admission:
+    """The door of a process.
+
+    Attributes:
+        lines: where a request may have to wait once it has begun.
+    """
+
+    def __init__(self) -> None:
+        self.lines: set[Line] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        self._begun = 0
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._begun_at: deque[float] = deque(maxlen=_MEASURED)  # since there is a line
+        self._is_turning = False
+        self._refused = 0
+        self._refused_at = float("-inf")
+
+    def refuses(self, path: str) -> bool:
+        """Tell whether a request that comes now could not be answered in time."""
+        if not self._is_late() and not any(line.is_full for line in self.lines):
+            return False
+        if path.startswith(_ALWAYS_LET_IN):
+            return False
+        self._note_refusal()
+        return True
+
+    async def begin(self, path: str) -> None:
+        """Wait for a turn of the event loop in which few have begun."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # of another run, such as a test's
+            self._loop = loop
+            self._begin_again()
+        if path.startswith(_ALWAYS_LET_IN):
+            return
+        if self._begun < _BEGUN_IN_A_TURN and not self._line:
+            self._begun += 1
+            self._turn_soon()
+            return
+        if not self._line:
+            self._begun_at.clear()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._line.append(turn)
+        await turn
+
+    def _is_late(self) -> bool:
+        """True if whoever stands at the end of the line waits too long, as fast as it moves now."""
+        waiting, begun = len(self._line), self._begun_at
+        if waiting < _MEASURED or self._loop is not asyncio.get_running_loop():
+            return False
+        if waiting >= _LONGEST_LINE or len(begun) < _MEASURED:
+            return waiting >= _LONGEST_LINE
+        wait = waiting * (time.monotonic() - begun[0]) / len(begun)
+        return wait > _LONGEST_WAIT and not any(line.is_catching_up for line in self.lines)
+
+    def _turn_soon(self) -> None:
+        if not self._is_turning and self._loop is not None:
+            self._is_turning = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Let the next few begin."""
+        self._is_turning = False
+        self._begun = 0
+        while self._line and self._begun < _BEGUN_IN_A_TURN:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._begun += 1
+                self._begun_at.append(time.monotonic())
+        if self._begun:
+            self._turn_soon()
+
+    def _note_refusal(self) -> None:
+        """Say it once for an overload, and once when it is over."""
+        self._refused += 1
+        self._refused_at = time.monotonic()
+        if self._refused == 1:
+            _log.warning("overloaded: requests that could not be answered in time are refused")
+            asyncio.get_running_loop().call_later(_CALM, self._see_calm)
+
+    def _see_calm(self) -> None:
+        left = self._refused_at + _CALM - time.monotonic()
+        if left > 0:
+            asyncio.get_running_loop().call_later(left, self._see_calm)
+            return
+        _log.info("no longer overloaded: %d requests were refused", self._refused)
+        self._refused = 0
+
+
+admission = Admission()
+
+
+def refusal_at_door(request_id: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of the 503 to a request that is not let in; made as cheaply as can be.
+
+    Args:
+        request_id: what the client gave as its own.
+    """
+    chosen = usable_request_id(request_id).encode()
+    headers, body = _template()
+    body = body.replace(_ID.encode(), chosen)
+    return [*headers, (b"x-request-id", chosen), (b"content-length", b"%d" % len(body))], body
+
+
+@cache
+def _template() -> tuple[list[tuple[bytes, bytes]], bytes]:
+    error = OverloadedError()
+    sent = {
+        **STRICT_HEADERS,
+        "X-Process-Time": "0.000s",
+        "Server-Timing": 'app;dur=0.0, db;dur=0.0, trips;desc="0"',
+    }
+    response = document(TABLE[OverloadedError], str(error), _ID, headers=sent)
+    headers = [each for each in response.raw_headers if each[0] != b"content-length"]
+    return headers, bytes(response.body)

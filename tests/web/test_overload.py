@@ -1,0 +1,90 @@
+"""Overload: what cannot be answered in time is refused at the door, and health never is."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import AsyncClient
+
+import neonkit
+from neonkit import Settings
+from neonkit.web import admission
+
+_begun: list[float] = []
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    """An app with a route that costs nothing but processor time."""
+    app = FastAPI()
+    neonkit.install(app, Settings(environment="test"))
+    _begun.clear()
+
+    @app.get("/work")
+    async def work() -> None:
+        _begun.append(time.monotonic())
+        time.sleep(0.001)  # noqa: ASYNC251  # processor time
+
+    @app.post("/work")
+    async def post_work() -> None:
+        _begun.append(time.monotonic())
+
+    return app
+
+
+class _Full:
+    is_full = True
+    is_catching_up = False
+
+
+@contextmanager
+def _full() -> Iterator[None]:
+    line = _Full()
+    admission.lines.add(line)
+    try:
+        yield
+    finally:
+        admission.lines.remove(line)
+
+
+async def test_liveness_does_not_stand_in_line(client: AsyncClient) -> None:
+    """Behind 250 requests that have come before, it is answered when few of them have begun."""
+    await client.get("/work")
+    asking = [asyncio.create_task(client.get("/work")) for _ in range(250)]
+    await asyncio.sleep(0.01)
+    before = len(_begun)
+    assert (await client.get("/health/live")).status_code == 200
+    assert len(_begun) - before < 50
+    answers = await asyncio.gather(*asking)
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_what_cannot_be_answered_in_time_is_refused(
+    client: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beyond the longest line, none is begun; the refusal is one line in the log, not one each."""
+    asking = [asyncio.create_task(client.get("/work")) for _ in range(1200)]
+    statuses = [answer.status_code for answer in await asyncio.gather(*asking)]
+    assert statuses.count(503) == 1200 - len(_begun)
+    assert 900 < len(_begun) < 1100
+    assert (await client.get("/work")).status_code == 200
+    said = [each.getMessage() for each in caplog.records if each.name == "neonkit"]
+    assert [each.partition(":")[0] for each in said] == ["overloaded"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_refusal_is_a_problem_like_any_other(client: AsyncClient, method: str) -> None:
+    """Where the pool's line is full: 503 with Retry-After and the request's own id, unbegun."""
+    with _full():
+        refused = await client.request(method, "/work", headers={"X-Request-ID": "mine"})
+        assert (await client.get("/health/live")).status_code == 200
+    assert (refused.status_code, _begun) == (503, [])
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["x-request-id"] == refused.json()["instance"] == "mine"
+    assert refused.json()["type"] == "/problems/overloaded"
+    for name in ("retry-after", "x-process-time", "server-timing", "x-content-type-options"):
+        assert name in refused.headers
+    assert (await client.request(method, "/work")).status_code == 200
