@@ -3,6 +3,7 @@
     NeonkitError
     ├── ConfigurationError          start-up: a setting, a URL, a missing piece
     │   └── UrlError                which part of a database URL is wrong
+    ├── PasswordError               the function that gives the database's password did not
     ├── UncommittedError            a session ended with work that nobody committed
     ├── CommitNotYoursError         a function of `run_transaction` committed by itself
     ├── ConditionFailedError        `Database.execute` did nothing: a condition did not hold
@@ -65,6 +66,17 @@ class UrlError(ConfigurationError):
     def __init__(self, part: str, message: str) -> None:
         super().__init__(f"database URL: {part}: {message}")
         self.part = part
+
+
+class PasswordError(NeonkitError):
+    """No password for a new connection; a request is answered as if the database were away.
+
+    Args:
+        what: the function did instead of giving one; never a value.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the function that gives the database's password {what}")
 
 
 class UncommittedError(NeonkitError):

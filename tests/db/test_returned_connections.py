@@ -1,6 +1,8 @@
 """A session holds no connection between its plain reads, and one from its first write on."""
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +16,9 @@ from neonkit import Database, TableModel
 from neonkit.db import Driver, PoolPolicy, create_engine
 from neonkit.dsn import Dsn
 from neonkit.testing._databases import Databases, Loan
+
+IS_LONG = "HANDLERS" in os.environ
+HANDLERS = int(os.environ.get("HANDLERS", "80"))
 
 pytestmark = [pytest.mark.both_drivers, pytest.mark.real_commits]
 
@@ -132,22 +137,42 @@ async def small(
             yield database, loan.clone
 
 
-async def test_handlers_that_wait_pin_nothing(small: tuple[Database, Dsn]) -> None:
-    """80 that read, wait a second and read again need five connections, and nobody is refused."""
-    database, _ = small
-    most = 0
+async def test_handlers_that_wait_pin_nothing(small: tuple[Database, Dsn], db: Database) -> None:
+    """80 that read, wait a second and read again need five connections, and nobody is refused.
 
-    async def handle() -> int:
+    `HANDLERS=200` is the long form: they come within one second, wait five, and end within eight.
+    """
+    database, dsn = small
+    most = sessions = 0
+
+    async def handle(number: int) -> int:
         nonlocal most
+        await asyncio.sleep(number / HANDLERS if IS_LONG else 0)
         async with database.session() as session:
             first = (await session.exec(select(func.count()).select_from(Pantry))).one()
-            await asyncio.sleep(1)
+            await asyncio.sleep(5 if IS_LONG else 1)
             most = max(most, database.pool_use.checked_out)
             return first + (await session.exec(select(func.count()).select_from(Pantry))).one()
 
-    # pinned, only 30 of them would have had a connection when the others' patience ends
-    assert await asyncio.gather(*(handle() for _ in range(80))) == [0] * 80
+    async def watch() -> None:
+        nonlocal sessions
+        asked = text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name")
+        async with db.engine.connect() as connection:
+            while True:
+                found = await connection.execute(asked, {"name": dsn.database})
+                sessions = max(sessions, found.scalar_one())
+                await connection.rollback()
+                await asyncio.sleep(0.05)
+
+    watching = asyncio.create_task(watch())
+    began = time.monotonic()
+    # pinned, only 30 of 80 would have had a connection when the others' patience ends
+    assert await asyncio.gather(*map(handle, range(HANDLERS))) == [0] * HANDLERS
+    took = time.monotonic() - began
+    watching.cancel()
     assert most <= 5
+    assert 1 <= sessions <= 5
+    assert took < 8 or not IS_LONG
 
 
 async def test_a_reading_session_still_only_reads(db: Database, pantry: int) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
+from websockets.sync.client import connect
 
 from support.needed import need, need_openssl
 from support.outside import serving
@@ -188,3 +191,42 @@ def test_the_evenings_app_is_the_one_in_the_tutorial() -> None:
     served = (Path(__file__).parent / "apps" / "notes.py").read_text()
 
     assert ast.dump(ast.parse(shown)) == ast.dump(ast.parse(served))
+
+
+def test_work_outside_of_a_request_goes_as_written(tmp_path: Path) -> None:
+    """Streams, events, tasks and sockets of the page, its script, and its worker of two tasks."""
+    page = ROOT / "docs" / "how-to" / "work-outside-a-request.md"
+    for block in _blocks(page):
+        name = re.match(r"# (\w+\.py)\n", block.text)
+        if name:
+            (tmp_path / name[1]).write_text(block.text)
+    with serving(tmp_path, "neonkit", "dev", "late:app") as served:
+        served.wait_for("/health/ready", 200, 20)
+        assert httpx2.post(f"{served.url}/mails").status_code == 202
+        with connect(f"ws{served.url.removeprefix('http')}/talk") as socket:
+            socket.send("from a socket")
+            assert socket.recv() == "2"
+        url = _run(tmp_path, "-m", "neonkit", "url").strip()
+        for script in ("nightly.py", "worker.py"):
+            _run(tmp_path, script, NEON_DATABASE_URL=url)
+        assert httpx2.get(f"{served.url}/events").text == "data: 4\n\n" * 3
+        assert httpx2.get(f"{served.url}/export").text.splitlines() == [
+            "from a background task",
+            "from a socket",
+            "from a worker",
+            "from the same worker",
+        ]
+    _run(tmp_path, "-m", "mypy", "--strict", "late.py", "nightly.py", "worker.py")
+
+
+def _run(folder: Path, *command: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -452,3 +452,13 @@ def _written(default: object) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     return {"None": "none", "[]": "empty"}.get(str(default), str(default))
+
+
+def test_what_libpq_would_follow_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that lead psycopg elsewhere than the URL are named; asyncpg does not know them."""
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.9")
+    for driver, told in (("psycopg", 1), ("asyncpg", 0)):
+        settings = Settings(
+            _env_file=None, database_driver=driver, neon_database_url="postgresql://a@localhost/a"
+        )
+        assert sum("PGHOSTADDR is set" in each for each in settings.warnings) == told

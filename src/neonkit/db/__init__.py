@@ -21,6 +21,7 @@ from neonkit.db._wire.engine import Driver, create_engine, dsn_of, is_behind_poo
 from neonkit.db._wire.estimates import execute_beside, expected_rows
 from neonkit.db._wire.listeners import listen, unlisten
 from neonkit.db._wire.observed_health import ObservedHealth, Stage, Witness
+from neonkit.db._wire.passwords import PasswordSource, with_password
 from neonkit.db._wire.pool import PoolUse
 from neonkit.db._wire.returning_connection import borrowed_connection
 
@@ -37,6 +38,7 @@ __all__ = [
     "Guard",
     "Key",
     "ObservedHealth",
+    "PasswordSource",
     "PoolPolicy",
     "PoolUse",
     "RefusedValue",
@@ -71,6 +73,7 @@ __all__ = [
     "unbound",
     "unlisten",
     "why_not_alone",
+    "with_password",
 ]
 
 show_public_names(__name__)

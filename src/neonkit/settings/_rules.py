@@ -51,11 +51,20 @@ def too_short_keys(key: SecretStr | None, previous: Iterable[SecretStr]) -> Iter
             yield BrokenRule((name,), text)
 
 
+_LIBPQ = {"PGHOSTADDR", "PGSERVICE", "PGOPTIONS", "PGDATESTYLE", "PGTZ"}
+
+
 def beyond_asyncpg(urls: Urls) -> Iterator[BrokenRule]:
     """Find what a URL requires of the connection and asyncpg cannot give: the start is refused."""
     if urls.traffic_dsn is not None and urls.traffic_dsn.asyncpg_refusal is not None:
         refusal = str(urls.traffic_dsn.asyncpg_refusal)
         yield BrokenRule((*URL_FIELDS, "database_driver"), refusal)
+
+
+def about_libpq(environment: Iterable[str]) -> Iterator[str]:
+    """Find variables by which psycopg goes elsewhere, or speaks otherwise, than the URL says."""
+    for name in sorted(_LIBPQ.intersection(environment)):
+        yield f"{name} is set, and psycopg follows it whatever the URL says: unset it"
 
 
 def out_of_order(

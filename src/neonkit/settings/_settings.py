@@ -1,5 +1,6 @@
 """Every variable of the environment that neonkit reads."""
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from neonkit.settings._misspellings import misspelt, misspelt_in_environment
 from neonkit.settings._rules import (
     TIMEOUTS,
     BrokenRule,
+    about_libpq,
     about_origins,
     about_previous_keys,
     about_urls,
@@ -82,6 +84,8 @@ class Settings(LaunchSettings):
 
     def _unwise(self) -> Iterator[str]:
         yield from about_urls(self.urls)
+        if self.database_driver == "psycopg" and self.traffic_dsn is not None:
+            yield from about_libpq(os.environ)
         if self.debug and self.is_production:
             yield "DEBUG is on in production: each statement is logged"
         yield from about_origins(self.cors_origins)

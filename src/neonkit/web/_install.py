@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from neonkit._seams.starlette import lifespan_of, set_lifespan
 from neonkit.auth import FindPrincipal
-from neonkit.db import Database
+from neonkit.db import Database, PasswordSource
 from neonkit.errors import ConfigurationError
 from neonkit.migrations import find_history
 from neonkit.settings import Settings
@@ -73,6 +73,7 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
     database: Database | None = None,
     principal: FindPrincipal | None = None,
     caller: NameCaller | None = None,
+    password: PasswordSource | None = None,
     migrations: Path | None = None,
     metadata: MetaData | Sequence[MetaData] | None = None,
     without: Collection[Piece] = (),
@@ -89,6 +90,8 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
             of id, role and is_active. Whatever takes `PrincipalDep` needs it.
         caller: names who sends a request without a token, for the scope of idempotency keys; by
             default the client's address.
+        password: gives each new connection its password, in place of that of the environment's
+            URL: a function, or a coroutine function.
         migrations: the folder of the app's revisions; by default `migrations` beside the module
             that calls this.
         metadata: the tables of the app, one `MetaData` or several; by default SQLModel's own.
@@ -111,6 +114,7 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
         metadata=metadata,
         principal=principal,
         caller=caller,
+        password=password,
     )
     wrap_lifespan(app)
     if "problems" not in without:

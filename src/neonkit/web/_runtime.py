@@ -13,7 +13,15 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope as ConnectionScope
 
 from neonkit.auth import FindPrincipal, Throttles, TokenPolicy
-from neonkit.db import Database, create_engine, fault_of, has_schema, open_scope
+from neonkit.db import (
+    Database,
+    PasswordSource,
+    create_engine,
+    fault_of,
+    has_schema,
+    open_scope,
+    with_password,
+)
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError, NeonkitError
 from neonkit.health import Readiness
@@ -74,6 +82,7 @@ class Runtime:
         metadata: the tables of the app; SQLModel's own by default.
         principal: says how a token's owner is found.
         caller: names who sends a request without a token.
+        password: gives each new connection its password.
 
     Attributes:
         boot_steps: what the app wants done once the database answers.
@@ -88,7 +97,7 @@ class Runtime:
         readiness: what `/health/ready` asks.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what `install` takes
         self,
         settings: Settings,
         database: Database | None = None,
@@ -97,7 +106,9 @@ class Runtime:
         metadata: MetaData | Sequence[MetaData] | None = None,
         principal: FindPrincipal | None = None,
         caller: NameCaller | None = None,
+        password: PasswordSource | None = None,
     ) -> None:
+        self.password = password
         self.settings = settings
         self.history = history
         given = SQLModel.metadata if metadata is None else metadata
@@ -165,6 +176,10 @@ class Runtime:
             raise NotRunningError
         return database
 
+    async def with_password(self, dsn: Dsn) -> Dsn:
+        """An address that the settings name, with the password of the moment."""
+        return await with_password(dsn, self.password if self.settings.traffic_dsn else None)
+
     @cached_property
     def cursors(self) -> CursorPolicy:
         """The keys that sign the cursors of lists."""
@@ -219,6 +234,9 @@ class Runtime:
         engine = create_engine(
             dsn,
             driver=settings.database_driver,
+            password=self.password
+            if settings.traffic_dsn
+            else None,  # the embedded one has its own
             pool=settings.pool_policy(),
             timeouts=settings.timeout_policy(),
             application_name=settings.app_name,
@@ -288,7 +306,7 @@ class Runtime:
             return
         await database.bring_schema()
         if self._direct_dsn is not None and history is not None and history.is_ours:
-            await upgrade(self._direct_dsn, history.folder)
+            await upgrade(await self.with_password(self._direct_dsn), history.folder)
         elif history is None or not history.is_foreign:
             await database.create_all(*self.metadata)
 

@@ -25,6 +25,7 @@ from neonkit.errors import (
     InvalidInputError,
     OutcomeUnknownError,
     OverloadedError,
+    PasswordError,
     ProblemError,
     RequestInvalidError,
 )
@@ -64,12 +65,12 @@ def fault_of(exc: BaseException) -> Fault | None:
     to another service is not the database's fault.
 
     Returns:
-        `None` for everything that is not about the database, our own errors included.
+        `None` for everything that is not about the database, our own errors included, but for a
+        password that could not be had.
     """
-    if isinstance(exc, sa.TimeoutError):
-        return Fault(FaultKind.POOL_TIMEOUT)
-    if isinstance(exc, StaleDataError):
-        return Fault(FaultKind.STALE_ROW)
+    known = next((kind for kind in _KNOWN if isinstance(exc, kind)), None)
+    if known is not None:
+        return Fault(_KNOWN[known])
     cause = _unwrap(exc)
     if cause is None:
         return None
@@ -93,6 +94,11 @@ def fault_of(exc: BaseException) -> Fault | None:
     )
 
 
+_KNOWN = {
+    sa.TimeoutError: FaultKind.POOL_TIMEOUT,
+    StaleDataError: FaultKind.STALE_ROW,
+    PasswordError: FaultKind.UNAVAILABLE,
+}
 _DRIVERS = frozenset({"asyncpg", "psycopg", "psycopg_binary"})
 _MACHINERY = frozenset({"asyncio", "concurrent", "selectors", "socket", "ssl", "uvloop"})
 _QUOTES = frozenset('"«»„“”')

@@ -14,6 +14,7 @@ from neonkit.db._wire.driver_connection import DriverConnection
 from neonkit.db._wire.observed_health import ObservedHealth
 from neonkit.db._wire.openings import Openings
 from neonkit.db._wire.outages import Outage
+from neonkit.db._wire.passwords import PasswordSource, with_password
 from neonkit.dsn import Dsn
 
 CLEANUP_SECONDS = 2.0
@@ -61,6 +62,7 @@ class Connector(ABC, Generic[Link]):
             until a pooler refuses them.
         tracks_statements: whether prepared statements survive between transactions; `None`
             where the first connection must find out.
+        password: gives each connection its password, in place of the address's own.
 
     Attributes:
         facts: what the first connection learned; `None` before.
@@ -69,7 +71,12 @@ class Connector(ABC, Generic[Link]):
     """
 
     def __init__(
-        self, dsn: Dsn, timeouts: TimeoutPolicy, *, tracks_statements: bool | None
+        self,
+        dsn: Dsn,
+        timeouts: TimeoutPolicy,
+        *,
+        tracks_statements: bool | None,
+        password: PasswordSource | None = None,
     ) -> None:
         self.timeouts = timeouts
         self.tracks_statements = tracks_statements
@@ -78,6 +85,7 @@ class Connector(ABC, Generic[Link]):
         self._outage = Outage()
         self.openings = Openings(self.attempt, timeouts, self._outage, self.health)
         self.dsn = dsn
+        self._password = password
         self._address = _bounded_by_server(dsn, timeouts)
 
     @property
@@ -123,12 +131,12 @@ class Connector(ABC, Generic[Link]):
 
     async def _open_bounded(self) -> Link:
         try:
-            return await self._open(self._address)
+            return await self._open(await with_password(self._address, self._password))
         except Exception as error:
             if self._address == self.dsn or _REFUSED not in str(error):
                 raise
         self._address = self.dsn  # there the transactions carry the timeouts
-        return await self._open(self._address)
+        return await self._open(await with_password(self._address, self._password))
 
     async def _learn_from(self, connection: Link) -> None:
         try:

@@ -12,6 +12,7 @@ from neonkit._seams.sqlalchemy import connect_by
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
 from neonkit.db._wire.connector import Connector
 from neonkit.db._wire.dialect import NeonDialect
+from neonkit.db._wire.passwords import PasswordSource
 from neonkit.db._wire.pool import Pool, refuse_strangers, replace_stale
 from neonkit.db._wire.returning_connection import ReturningConnection
 from neonkit.dsn import Dsn
@@ -20,6 +21,7 @@ from neonkit.errors import ConfigurationError
 Driver: TypeAlias = Literal["asyncpg", "psycopg"]
 
 _INSTEAD: Final = {
+    "async_creator": "say password=… for a password that changes, the rest is the URL's",
     "connect_args": "write them into the URL as libpq does, or say timeouts=TimeoutPolicy(…)",
     "execution_options": "call engine.execution_options(…)",
     "hide_parameters": "values are always hidden",
@@ -41,6 +43,7 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
     url: str | Dsn,
     *,
     driver: Driver = "asyncpg",
+    password: PasswordSource | None = None,
     pool: PoolPolicy | None = None,
     timeouts: TimeoutPolicy | None = None,
     application_name: str | None = None,
@@ -59,6 +62,8 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
         url: as Neon's console prints it; `sslmode`, `channel_binding` and `options` included.
         driver: what speaks to the server. Both cost the same round trips, but for a transaction's
             BEGIN and what a pooler does not keep, which psycopg sends with a statement.
+        password: a function, or a coroutine function, that gives the password of the moment: it
+            is called for each new connection, in place of the URL's.
         pool: how many connections, how long they idle; 15 and 240 s by default.
         timeouts: bounds on connecting, statements and locks; 12, 5 and 2 s by default.
         application_name: what `pg_stat_activity` shows, unless the URL names one.
@@ -90,6 +95,7 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
         dsn,
         timeouts or TimeoutPolicy(),
         tracks_statements=_tracks_statements(dsn, pooler_tracks_statements),
+        password=password,
     )
     engine = create_async_engine(
         URL.create(
