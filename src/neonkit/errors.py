@@ -29,6 +29,7 @@
         ├── NotFoundError           missing, or not the caller's to see
         ├── DuplicateError          a unique value is taken
         ├── HasDependentsError      other rows still refer to it
+        ├── StaleVersionError       the resource has another version than `If-Match` names
         ├── InvalidInputError       a rule of the database refuses the value
         ├── RequestInvalidError     a parameter that this route cannot take
         ├── InvalidCursorError      a cursor that does not belong to this list
@@ -314,6 +315,12 @@ class HasDependentsError(ProblemError):
     """Other rows still refer to this one (SQLSTATE 23503 on the referred side)."""
 
     detail = "Other resources still belong to this one; remove them first."
+
+
+class StaleVersionError(ProblemError):
+    """The resource has another version than the request's `If-Match` names."""
+
+    detail = "The resource was changed meanwhile; read it again."
 
 
 class InvalidInputError(ProblemError):

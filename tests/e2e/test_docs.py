@@ -84,7 +84,10 @@ def test_the_readmes_commands_answer_as_shown(tmp_path: Path) -> None:
         _check_calls(ROOT / "README.md", served.url, part=1)
 
 
-@pytest.mark.parametrize(("name", "module"), [("write-once", "orders"), ("list-rows", "films")])
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("write-once", "orders"), ("list-rows", "films"), ("change-what-you-have-seen", "recipes")],
+)
 def test_a_how_to_answers_as_written(tmp_path: Path, name: str, module: str) -> None:
     """The app of the how-to answers as shown under `uvicorn`, and mypy accepts it."""
     page = ROOT / "docs" / "how-to" / f"{name}.md"

@@ -125,6 +125,14 @@ CASES: dict[str, Case] = {
     "PATCH /api/v1/posts/{post_id}, as a moderator": Case(
         "/api/v1/posts/{post}", "moderator", _sends(json={"title": "Title {new}"})
     ),
+    "PATCH /api/v1/posts/{post_id}, If-Match": Case(
+        "/api/v1/posts/{made}", "ada",
+        _sends(json={"title": "Title {new}"}, headers={"If-Match": '"1"'}),
+        "POST /api/v1/posts",
+    ),
+    "DELETE /api/v1/posts/{post_id}, If-Match": Case(
+        "/api/v1/posts/{made}", "ada", _sends(headers={"If-Match": '"1"'}), "POST /api/v1/posts"
+    ),
     "DELETE /api/v1/posts/{post_id}": Case(
         "/api/v1/posts/{made}", "ada", after="POST /api/v1/posts"
     ),
@@ -144,6 +152,10 @@ CASES: dict[str, Case] = {
     ),
     "POST /api/v1/accounts/{account_id}/close, with a key": Case(
         "/api/v1/accounts/{made}/close", "ada", _sends(headers=KEYED), "POST /api/v1/accounts"
+    ),
+    "POST /api/v1/accounts/{account_id}/close, If-Match": Case(
+        "/api/v1/accounts/{made}/close", "ada", _sends(headers={"If-Match": '"0-open"'}),
+        "POST /api/v1/accounts",
     ),
     "POST /api/v1/accounts/{account_id}/deposits": Case(
         "/api/v1/accounts/{payee}/deposits", "admin",

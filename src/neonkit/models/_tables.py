@@ -54,6 +54,7 @@ class TableModel(SQLModel):
         columns = cls.__table__.c  # type: ignore[attr-defined]
         if issubclass(cls, VersionMixin) and "version" in columns:  # type: ignore[arg-type]  # a class, says SQLAlchemy
             arguments["version_id_col"] = columns.version
+            _count_in_statements(columns.version)
         return arguments
 
 
@@ -76,9 +77,20 @@ class TimestampMixin(SQLModel):
 
 
 class VersionMixin(SQLModel):
-    """`version` counts a row's changes, from 1; a change of an outdated object is refused."""
+    """`version` counts a row's changes, from 1; a change of an outdated object is refused.
 
-    version: int = Field(default=None, nullable=False)
+    An INSERT or UPDATE that is a statement of your own counts as well, unless it says otherwise.
+    """
+
+    version: int = Field(
+        default=None, nullable=False, sa_column_kwargs={"server_default": sqlalchemy.text("1")}
+    )
+
+
+def _count_in_statements(version: sqlalchemy.Column[int]) -> None:
+    """Let `update(Note)` add one to the version, as a flush does by itself."""
+    if version.onupdate is None:
+        version.onupdate = sqlalchemy.ColumnDefault(version + 1, for_update=True)
 
 
 def _raise_when_not_loaded(relation: RelationshipInfo) -> None:

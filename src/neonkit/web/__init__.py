@@ -15,6 +15,7 @@ from neonkit.web._callers import (
     require_role,
 )
 from neonkit.web._drain_switch import draining
+from neonkit.web._entity_tags import IfMatchDep, TaggedDep
 from neonkit.web._filter_parameter import FilterDep
 from neonkit.web._head_middleware import HeadPolicy, refusal_of
 from neonkit.web._idempotency_key import IdempotencyKey, OptionalIdempotencyKey
@@ -51,6 +52,7 @@ __all__ = [
     "FilterDep",
     "HeadPolicy",
     "IdempotencyKey",
+    "IfMatchDep",
     "NotInstalledError",
     "NotRunningError",
     "OptionalIdempotencyKey",
@@ -61,6 +63,7 @@ __all__ = [
     "Runtime",
     "SessionDep",
     "SignInsDep",
+    "TaggedDep",
     "ThrottlesDep",
     "TokenPolicyDep",
     "add_boot_step",

@@ -1,4 +1,4 @@
-"""Answers that every resource gives: the row or 404, and 201 with its Location."""
+"""Answers that every resource gives: the row or 404; 201 with its Location; its entity tag."""
 
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -6,6 +6,7 @@ from fastapi import Depends, Request, Response
 from sqlalchemy import Result, Row
 
 from neonkit.errors import NotFoundError
+from neonkit.models import VersionMixin
 
 Model = TypeVar("Model")
 AnyRow = Row[*tuple[Any, ...]]
@@ -29,11 +30,29 @@ def existing(found: Result[Any] | AnyRow | Model | None) -> Model:
     return answer
 
 
+def entity_tag_of(row: object) -> str | None:
+    """The opaque part of a row's entity tag: its `etag`, or the `version` of `VersionMixin`.
+
+    `None` where it has neither.
+    """
+    tag = getattr(row, "etag", None)
+    if tag is None and isinstance(row, VersionMixin):
+        tag = row.version
+    return None if tag is None else str(tag)
+
+
+def set_entity_tag(response: Response, row: object) -> None:
+    """Add the header `ETag`, where the row has a version."""
+    tag = entity_tag_of(row)
+    if tag is not None:
+        response.headers["ETag"] = f'"{tag}"'
+
+
 class Created(Protocol):
     """Gives a new row as the answer, and names it in the header `Location`."""
 
     def __call__(self, row: AnyRow | Model, /) -> Model:
-        """Name it by the request's path and its id."""
+        """Name it by the request's path and its id, and its version in the header `ETag`."""
         ...
 
 
@@ -42,10 +61,11 @@ async def get_created(request: Request, response: Response) -> Created:
 
     def created(row: Any) -> Any:  # noqa: ANN401  # as the protocol types it
         response.headers["Location"] = f"{request.scope['path']}/{row.id}"
+        set_entity_tag(response, row)
         return row
 
     return created
 
 
 CreatedDep = Annotated[Created, Depends(get_created)]
-"""`return created(row)`: the row, with the header `Location`."""
+"""`return created(row)`: the row, with its `Location` and, where it has a version, its `ETag`."""

@@ -32,6 +32,7 @@ from neonkit.errors import (
     NotFoundError,
 )
 from neonkit.web._bearer_token import BearerScheme, bearer_token
+from neonkit.web._entity_tags import NotModifiedError
 from neonkit.web._runtime import Runtime
 from neonkit.web._session_dependencies import DatabaseDep
 
@@ -227,17 +228,18 @@ async def _judge_at_end(
     A refusal of the handler's own comes after the check, as one that a statement decides would;
     after any other error nothing is asked.
     """
-    if guard.has_held or not (error is None or _is_refusal(error)):
+    is_answer = error is None or isinstance(error, NotModifiedError)
+    if guard.has_held or not (is_answer or _is_refusal(error)):
         return
     try:
         await database.judge(guard)
     except InvalidTokenError:
         raise
     except Exception:
-        if error is None:
+        if is_answer:
             raise
 
 
-def _is_refusal(error: BaseException) -> bool:
+def _is_refusal(error: BaseException | None) -> bool:
     is_http = isinstance(error, HTTPException) and error.status_code in _REFUSING_STATUSES
     return is_http or isinstance(error, _REFUSALS)

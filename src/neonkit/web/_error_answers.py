@@ -9,6 +9,7 @@ from neonkit.db import problem_error_of
 from neonkit.errors import ProblemError, UnsupportedMediaTypeError
 from neonkit.web._caller_checks import told_first
 from neonkit.web._defects import mark_answered, report_defect
+from neonkit.web._entity_tags import told_of_version
 from neonkit.web._media_types import read_media_type
 from neonkit.web._problems import respond
 from neonkit.web._refused_values import told_of_request
@@ -23,9 +24,10 @@ def answer_to(scope: Scope, error: Exception) -> tuple[Response, bool]:
     Returns:
         the response, and whether it was expected: what was not is `internal`, a defect.
     """
-    request_id = scope.get("state", {}).get("request_id", "")
-    told = _late(scope, told_first(scope, told_of_request(scope, error)))
-    return respond(told, Runtime.of(scope).problems, request_id)
+    state = scope.get("state", {})
+    told = told_of_version(state, told_of_request(scope, error))
+    told = _late(scope, told_first(scope, told))
+    return respond(told, Runtime.of(scope).problems, state.get("request_id", ""))
 
 
 def _late(scope: Scope, error: Exception) -> Exception:

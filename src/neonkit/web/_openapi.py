@@ -36,6 +36,7 @@ _WITH_KEY = (
     TABLE[errors.IdempotencyInProgressError],
     TABLE[errors.IdempotencyKeyReusedError],
 )
+_WITH_IF_MATCH = (TABLE[errors.StaleVersionError],)
 _WITH_INPUT = (INVALID,)
 _WITH_BODY = (TABLE[errors.MalformedJsonError], TABLE[errors.PayloadTooLargeError])
 _FASTAPIS_422 = {"$ref": f"{_REF}HTTPValidationError"}
@@ -160,8 +161,13 @@ def _add_problems(operation: dict[str, Any], raised: list[Problem], schema: str)
     kinds = [*raised, *_ALWAYS]
     if operation.get("security"):
         kinds += _WITH_CREDENTIALS
-    if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ())):
+    headers = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "header"}
+    if "Idempotency-Key" in headers:
         kinds += _WITH_KEY
+    if "If-Match" in headers:
+        kinds += _WITH_IF_MATCH
+    if "If-None-Match" in headers:
+        answers.setdefault("304", {"description": "Not modified: the client has it already"})
     if operation.get("parameters") or "requestBody" in operation:
         kinds += _WITH_INPUT
     if "requestBody" in operation:

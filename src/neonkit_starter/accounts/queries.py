@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, String, func, or_, select
 from sqlmodel import col
 
 from neonkit.web import Principal
@@ -18,6 +18,10 @@ SHOWN = (
     col(Account.status),
 )
 ACCOUNTS = select(*SHOWN)
+ETAG = func.concat(col(Account.version), "-", col(Account.status), type_=String).label("etag")
+"""The version is the ledger's, which closing leaves as it is: the tag tells of the status too."""
+ACCOUNT = select(*SHOWN, ETAG)
+"""An account on its own, with its entity tag."""
 ENTRIES = select(
     col(Entry.version),
     col(Entry.transfer_id),
@@ -36,7 +40,16 @@ TRANSFERS = select(
 
 def visible_accounts(me: Principal) -> Select[*tuple[Any, ...]]:
     """The caller's own accounts; an administrator's are everybody's."""
-    return ACCOUNTS if me.role == Role.ADMIN else ACCOUNTS.where(col(Account.owner_id) == me.id)
+    return _visible_to(me, ACCOUNTS)
+
+
+def visible_account(me: Principal, account_id: int) -> Select[*tuple[Any, ...]]:
+    """One of them, with its entity tag."""
+    return _visible_to(me, ACCOUNT).where(col(Account.id) == account_id)
+
+
+def _visible_to(me: Principal, accounts: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    return accounts if me.role == Role.ADMIN else accounts.where(col(Account.owner_id) == me.id)
 
 
 def visible_transfers(me: Principal) -> Select[*tuple[Any, ...]]:

@@ -12,10 +12,12 @@ from neonkit import (
     CreatedDep,
     DatabaseDep,
     IdempotencyKey,
+    IfMatchDep,
     OptionalIdempotencyKey,
     Page,
     PageDep,
     ReadSessionDep,
+    TaggedDep,
     existing,
     paginate,
 )
@@ -32,8 +34,10 @@ from neonkit_starter.accounts.errors import (
 from neonkit_starter.accounts.models import MOST, Account, Entry, Transfer
 from neonkit_starter.accounts.queries import (
     ENTRIES,
+    ETAG,
     SHOWN,
     TRANSFERS,
+    visible_account,
     visible_accounts,
     visible_transfers,
 )
@@ -82,7 +86,7 @@ async def create_account(
     created: CreatedDep,
 ) -> AccountRead:
     """Open an account; it is yours, and empty."""
-    new = insert(Account).values(owner_id=me.id, currency=body.currency).returning(*SHOWN)
+    new = insert(Account).values(owner_id=me.id, currency=body.currency).returning(*SHOWN, ETAG)
     return created((await db.execute(new, key)).one())
 
 
@@ -112,9 +116,11 @@ async def read_snapshot(
 
 
 @router.get("/accounts/{account_id}", openapi_extra=raises(NotFoundError))
-async def read_account(account_id: Id, me: CallerDep, db: DatabaseDep) -> AccountRead:
+async def read_account(
+    account_id: Id, me: CallerDep, db: DatabaseDep, tagged: TaggedDep
+) -> AccountRead:
     """Read an account."""
-    return existing(await db.execute(visible_accounts(me).where(col(Account.id) == account_id)))
+    return tagged(existing(await db.execute(visible_account(me, account_id))))
 
 
 @router.post(
@@ -122,11 +128,20 @@ async def read_account(account_id: Id, me: CallerDep, db: DatabaseDep) -> Accoun
     openapi_extra=raises(BalanceNotZeroError, ForbiddenError, NotFoundError),
 )
 async def close_account(
-    account_id: Id, me: CallerDep, db: DatabaseDep, key: OptionalIdempotencyKey
+    account_id: Id,
+    me: CallerDep,
+    db: DatabaseDep,
+    key: OptionalIdempotencyKey,
+    if_match: IfMatchDep,
 ) -> AccountRead:
     """Close an empty account; its ledger stays, and closing it again changes nothing."""
-    values = {"account": account_id, "caller": me.id, "is_admin": me.role == Role.ADMIN}
-    return existing(carried_out(await db.execute(CLOSE, key, parameters=values)))
+    values = {
+        "account": account_id,
+        "caller": me.id,
+        "is_admin": me.role == Role.ADMIN,
+        "tags": if_match.tags,
+    }
+    return if_match.tagged(carried_out(await db.execute(CLOSE, key, parameters=values)))
 
 
 @router.get("/accounts/{account_id}/entries", openapi_extra=raises(NotFoundError))

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Result, Row
 
-from neonkit.errors import ForbiddenError, NotFoundError, ProblemError
+from neonkit.errors import ForbiddenError, NotFoundError, ProblemError, StaleVersionError
 from neonkit_starter.accounts.errors import (
     AccountClosedError,
     BalanceLimitError,
@@ -16,6 +16,7 @@ from neonkit_starter.accounts.errors import (
 _REFUSALS: dict[str, type[ProblemError]] = {
     "not-found": NotFoundError,
     "forbidden": ForbiddenError,
+    "stale-version": StaleVersionError,
     "account-closed": AccountClosedError,
     "balance-limit": BalanceLimitError,
     "balance-not-zero": BalanceNotZeroError,

@@ -119,7 +119,7 @@ CLOSE = sql_statement(
     ),
     locked AS (
       -- the caller's own
-      SELECT id, balance FROM accounts
+      SELECT id, balance, version, status FROM accounts
       WHERE id = :account AND owner_id = :caller FOR NO KEY UPDATE
     ),
     verdict AS (
@@ -127,6 +127,8 @@ CLOSE = sql_statement(
         WHEN account.id IS NULL THEN 'not-found'
         WHEN account.owner_id <> :caller
           THEN CASE WHEN :is_admin THEN 'forbidden' ELSE 'not-found' END
+        WHEN concat(locked.version, '-', locked.status) <> ALL (CAST(:tags AS text[]))
+          THEN 'stale-version'
         WHEN locked.balance <> 0 THEN 'balance-not-zero'
       END AS refusal
       FROM (SELECT) AS always LEFT JOIN account ON true LEFT JOIN locked ON true
@@ -134,9 +136,10 @@ CLOSE = sql_statement(
     closed AS (
       UPDATE accounts SET status = 'closed'
       FROM verdict WHERE accounts.id = :account AND refusal IS NULL
-      RETURNING id, owner_id, currency, balance, version, status
+      RETURNING id, owner_id, currency, balance, version, status,
+        concat(version, '-', status) AS etag
     )
-    SELECT refusal, id, owner_id, currency, balance, version, status
+    SELECT refusal, id, owner_id, currency, balance, version, status, etag
     FROM verdict LEFT JOIN closed ON true
     """,
     refusal=String,
@@ -146,5 +149,6 @@ CLOSE = sql_statement(
     balance=_MONEY,
     version=Integer,
     status=String,
+    etag=String,
 )
-"""Parameters: account, caller, is_admin. Closing a closed account changes nothing."""
+"""Parameters: account, caller, is_admin, tags (NULL for any). Closing it again changes nothing."""

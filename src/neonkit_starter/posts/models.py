@@ -3,11 +3,11 @@
 from sqlalchemy import Index
 from sqlmodel import Field
 
-from neonkit import TableModel, TimestampMixin
+from neonkit import TableModel, TimestampMixin, VersionMixin
 from neonkit.resources import search_index
 
 
-class Post(TimestampMixin, TableModel, table=True):
+class Post(TimestampMixin, VersionMixin, TableModel, table=True):
     """A post; its author cannot be deleted while it is there."""
 
     __tablename__ = "posts"  # pyright: ignore[reportAssignmentType]  # SQLModel types it as a method

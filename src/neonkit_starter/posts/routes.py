@@ -8,10 +8,12 @@ from neonkit import (
     CallerDep,
     CreatedDep,
     DatabaseDep,
+    IfMatchDep,
     OptionalIdempotencyKey,
     Page,
     PageDep,
     ReadSessionDep,
+    TaggedDep,
     existing,
     paginate,
 )
@@ -19,7 +21,7 @@ from neonkit.errors import ForbiddenError, NotFoundError
 from neonkit.web import raises
 from neonkit_starter.parameters import Id, IdFilter
 from neonkit_starter.posts.models import Post
-from neonkit_starter.posts.queries import NEWEST_FIRST, POSTS, SHOWN
+from neonkit_starter.posts.queries import ETAG, NEWEST_FIRST, POST, POSTS, SHOWN
 from neonkit_starter.posts.rules import writable
 from neonkit_starter.posts.schemas import PostCreate, PostPatch, PostRead
 
@@ -42,7 +44,7 @@ async def create_post(
     created: CreatedDep,
 ) -> PostRead:
     """Write a post; you are its author."""
-    new = insert(Post).values(author_id=me.id, **body.model_dump()).returning(*SHOWN)
+    new = insert(Post).values(author_id=me.id, **body.model_dump()).returning(*SHOWN, ETAG)
     return created((await db.execute(new, key)).one())
 
 
@@ -62,26 +64,26 @@ async def list_posts(
 
 
 @router.get("/posts/{post_id}", openapi_extra=raises(NotFoundError))
-async def read_post(post_id: Id, db: DatabaseDep) -> PostRead:
+async def read_post(post_id: Id, db: DatabaseDep, tagged: TaggedDep) -> PostRead:
     """Read a post."""
-    return existing(await db.execute(POSTS.where(col(Post.id) == post_id)))
+    return tagged(existing(await db.execute(POST.where(col(Post.id) == post_id))))
 
 
 @router.patch("/posts/{post_id}", openapi_extra=raises(ForbiddenError, NotFoundError))
-async def update_post(post_id: Id, body: PostPatch, me: CallerDep, db: DatabaseDep) -> PostRead:
+async def update_post(
+    post_id: Id, body: PostPatch, me: CallerDep, db: DatabaseDep, if_match: IfMatchDep
+) -> PostRead:
     """Change a post."""
     this, changes = col(Post.id) == post_id, body.changes()
-    change = update(Post).where(this).values(changes).returning(*SHOWN)
-    done = await db.execute(
-        change if changes else POSTS.where(this), conditions=writable(post_id, me)
-    )
-    return existing(done)
+    change = update(Post).where(this).values(changes).returning(*SHOWN, ETAG)
+    this_one = change if changes else POST.where(this)
+    return if_match.tagged(await if_match.write(db, this_one, writable(post_id, me)))
 
 
 @router.delete(
     "/posts/{post_id}", status_code=204, openapi_extra=raises(ForbiddenError, NotFoundError)
 )
-async def delete_post(post_id: Id, me: CallerDep, db: DatabaseDep) -> None:
+async def delete_post(post_id: Id, me: CallerDep, db: DatabaseDep, if_match: IfMatchDep) -> None:
     """Delete a post."""
     drop = delete(Post).where(col(Post.id) == post_id).returning(col(Post.id))
-    existing(await db.execute(drop, conditions=writable(post_id, me)))
+    await if_match.write(db, drop, writable(post_id, me))

@@ -7,7 +7,14 @@ from fastapi import APIRouter
 from sqlalchemy import Row, Select, select, update
 from sqlmodel import col
 
-from neonkit import CallerDep, Condition, DatabaseDep, OptionalIdempotencyKey, existing
+from neonkit import (
+    CallerDep,
+    Condition,
+    DatabaseDep,
+    OptionalIdempotencyKey,
+    TaggedDep,
+    existing,
+)
 from neonkit.auth import ending_sign_ins, log_security_event
 from neonkit.errors import HasDependentsError, NotFoundError
 from neonkit.web import raises
@@ -32,12 +39,16 @@ _MOST_POSTS = 100
     openapi_extra=raises(NotFoundError),
 )
 async def read_user(
-    user_id: Id, me: CallerDep, db: DatabaseDep, include: Literal["posts"] | None = None
+    user_id: Id,
+    me: CallerDep,
+    db: DatabaseDep,
+    tagged: TaggedDep,
+    include: Literal["posts"] | None = None,
 ) -> object:
     """Read an account; `include=posts` adds its newest 100 posts."""
     refuse_strangers(me, user_id)
     if include is None:
-        return existing(await db.execute(users.USERS.where(col(User.id) == user_id)))
+        return tagged(existing(await db.execute(users.USER.where(col(User.id) == user_id))))
     return _with_posts((await db.execute(_user_with_posts(user_id))).all())
 
 

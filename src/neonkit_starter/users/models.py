@@ -5,7 +5,7 @@ from enum import StrEnum
 from sqlalchemy import Index, func
 from sqlmodel import Field, col
 
-from neonkit import TableModel, TimestampMixin
+from neonkit import TableModel, TimestampMixin, VersionMixin
 from neonkit.resources import search_index
 
 
@@ -17,7 +17,7 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class User(TimestampMixin, TableModel, table=True):
+class User(TimestampMixin, VersionMixin, TableModel, table=True):
     """A user; `user` is a reserved word in SQL, hence the table's name."""
 
     __tablename__ = "users"  # pyright: ignore[reportAssignmentType]  # SQLModel types it as a method

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, String, cast, func, literal, select
+from sqlalchemy import Label, Select, String, cast, func, literal, select
 from sqlmodel import col
 from sqlmodel import select as select_entity
 from sqlmodel.sql.expression import SelectOfScalar
@@ -19,6 +19,9 @@ SHOWN = (
     col(User.created_at),
 )
 USERS = select(*SHOWN)
+ETAG: Label[int] = col(User.version).label("etag")
+USER = select(*SHOWN, ETAG)
+"""A user on their own, with the entity tag."""
 SUBJECT = cast(col(User.id), String)
 """The subject of a user's tokens."""
 

@@ -1,20 +1,23 @@
 """The users' part of the API."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
-from sqlalchemy import delete, insert, update
+from sqlalchemy import Row, delete, insert, update
 from sqlmodel import col
 
 from neonkit import (
     CallerDep,
     CreatedDep,
-    Database,
     DatabaseDep,
+    IfMatchDep,
     OptionalIdempotencyKey,
     Page,
     PageDep,
     ReadSessionDep,
+    TaggedDep,
     existing,
     paginate,
 )
@@ -30,7 +33,7 @@ from neonkit.web import raises
 from neonkit_starter.parameters import Id
 from neonkit_starter.users.errors import WeakPasswordError
 from neonkit_starter.users.models import Role, User
-from neonkit_starter.users.queries import SHOWN, USERS
+from neonkit_starter.users.queries import ETAG, SHOWN, USER, USERS
 from neonkit_starter.users.rules import refuse_strangers, refuse_weak
 from neonkit_starter.users.schemas import UserCreate, UserPatch, UserPatchByAdmin, UserRead
 from neonkit_starter.users.throttling import NameWrites, NameWritesDep
@@ -55,7 +58,7 @@ async def create_user(
     ride = count()
     hashed = await hash_password(body.password)
     new = insert(User).values(username=body.username, email=body.email, hashed_password=hashed)
-    done = await db.execute(ride.on(new.returning(*SHOWN)), key, conditions=ride.conditions)
+    done = await db.execute(ride.on(new.returning(*SHOWN, ETAG)), key, conditions=ride.conditions)
     ride.arrived()
     return created(done.one())
 
@@ -82,24 +85,29 @@ async def list_users(
 
 
 @router.get("/me")
-async def read_me(me: CallerDep, db: DatabaseDep) -> UserRead:
+async def read_me(me: CallerDep, db: DatabaseDep, tagged: TaggedDep) -> UserRead:
     """Read your own account."""
-    return existing(await db.execute(USERS.where(col(User.id) == me.id)))
+    return tagged(existing(await db.execute(USER.where(col(User.id) == me.id))))
 
 
 @router.patch("/me", openapi_extra=raises(DuplicateError, RateLimitedError))
 async def update_me(
-    body: UserPatch, count: NameWritesDep, me: CallerDep, db: DatabaseDep
+    body: UserPatch,
+    count: NameWritesDep,
+    me: CallerDep,
+    db: DatabaseDep,
+    if_match: IfMatchDep,
 ) -> UserRead:
     """Change your own name or address."""
-    return await _change(db, me.id, body.changes(), count)
+    change = await _change(me.id, body.changes(), count, partial(if_match.write, db))
+    return if_match.tagged(change)
 
 
 @router.delete("/me", status_code=204, openapi_extra=raises(HasDependentsError))
-async def delete_me(me: CallerDep, db: DatabaseDep) -> None:
+async def delete_me(me: CallerDep, db: DatabaseDep, if_match: IfMatchDep) -> None:
     """Delete your own account; your posts go first."""
     drop = delete(User).where(col(User.id) == me.id).returning(col(User.id))
-    existing(await db.execute(drop))
+    await if_match.write(db, drop)
 
 
 @router.patch(
@@ -107,7 +115,12 @@ async def delete_me(me: CallerDep, db: DatabaseDep) -> None:
     openapi_extra=raises(DuplicateError, ForbiddenError, NotFoundError, RateLimitedError),
 )
 async def update_user(
-    user_id: Id, body: UserPatchByAdmin, count: NameWritesDep, me: CallerDep, db: DatabaseDep
+    user_id: Id,
+    body: UserPatchByAdmin,
+    count: NameWritesDep,
+    me: CallerDep,
+    db: DatabaseDep,
+    if_match: IfMatchDep,
 ) -> UserRead:
     """Change an account; its role and whether it is active, only as an administrator."""
     refuse_strangers(me, user_id)
@@ -115,33 +128,36 @@ async def update_user(
     rights = {name: str(changes[name]) for name in _RIGHTS & changes.keys()}
     if rights:
         me.require(Role.ADMIN)
-    user = await _change(db, user_id, changes, count)
+    user = await _change(user_id, changes, count, partial(if_match.write, db))
     if rights:
         log_security_event("role-changed", subject=str(user_id), by=str(me.id), **rights)
-    return user
+    return if_match.tagged(user)
 
 
 @router.delete(
     "/{user_id}", status_code=204, openapi_extra=raises(HasDependentsError, NotFoundError)
 )
-async def delete_user(user_id: Id, me: CallerDep, db: DatabaseDep) -> None:
+async def delete_user(user_id: Id, me: CallerDep, db: DatabaseDep, if_match: IfMatchDep) -> None:
     """Delete an account that owns nothing any more."""
     refuse_strangers(me, user_id)
     drop = delete(User).where(col(User.id) == user_id).returning(col(User.id))
-    existing(await db.execute(drop))
+    await if_match.write(db, drop)
+
+
+Write = Callable[..., Awaitable[Row[*tuple[Any, ...]]]]
 
 
 async def _change(
-    db: Database, user_id: int, changes: dict[str, Any], count: NameWrites
-) -> UserRead:
+    user_id: int, changes: dict[str, Any], count: NameWrites, write: Write
+) -> Row[*tuple[Any, ...]]:
     """Change a user; a write of a name or an address counts, since it tells who is there."""
     this = col(User.id) == user_id
     if not changes:
-        return existing(await db.execute(USERS.where(this)))
-    change = update(User).where(this).values(changes).returning(*SHOWN)
+        return await write(USER.where(this))
+    change = update(User).where(this).values(changes).returning(*SHOWN, ETAG)
     if not changes.keys() & UserPatch.model_fields.keys():
-        return existing(await db.execute(change))
+        return await write(change)
     ride = count()
-    done = await db.execute(ride.on(change), conditions=ride.conditions)
+    changed = await write(ride.on(change), ride.conditions)
     ride.arrived()
-    return existing(done)
+    return changed
