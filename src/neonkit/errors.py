@@ -15,6 +15,7 @@
         ├── MalformedHeaderError    a header cannot be read
         ├── HeaderTooLargeError     more header lines than this service reads
         ├── UriTooLongError         a target that is longer than this service reads
+        ├── NotAcceptableError      the client takes nothing that this service gives
         ├── PayloadTooLargeError    the body is longer than this service reads
         ├── UnsupportedMediaTypeError the body is of a kind that is not taken here
         ├── RequestTimeoutError     the body came too slowly
@@ -226,6 +227,12 @@ class UriTooLongError(ProblemError):
 
     def __init__(self, most_bytes: int) -> None:
         super().__init__(f"Path and query may have at most {most_bytes} bytes together.")
+
+
+class NotAcceptableError(ProblemError):
+    """`Accept` leaves out what this resource is given as (RFC 9110, section 15.5.7)."""
+
+    detail = "This is given as application/json, which Accept leaves out."
 
 
 class PayloadTooLargeError(ProblemError):

@@ -193,6 +193,8 @@ REQUESTS: Mapping[str, Callable[[int], _Sent]] = {
     "Content-Type, blanks": _header(b"content-type", lambda size: b"a/b" + b"; " * (size // 2)),
     "Content-Type, quotes": _header(b"content-type", lambda n: b'a/b;c="' + b"\\a" * (n // 2)),
     "Accept": _header(b"accept", lambda size: b"a/b;q=0.1," * (size // 10)),
+    "Accept, blanks": _header(b"accept", lambda size: b",  " * (size // 3) + b"!"),
+    "Accept, parameters": _header(b"accept", lambda size: b"a/b" + b" ; " * (size // 3) + b"="),
     "Authorization": _header(b"authorization", lambda size: b"Bearer " + b"a." * (size // 2)),
     "Origin": _header(b"origin", lambda size: b"https://" + b"a." * (size // 2)),
     "Cookie": _header(b"cookie", lambda size: b'a="b;' * (size // 5)),

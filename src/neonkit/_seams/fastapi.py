@@ -16,6 +16,7 @@ __all__ = [
     "RouteContext",
     "dependant_of",
     "function_stack_of",
+    "model_of",
     "name_operations",
     "path_template_of",
     "routes_of",
@@ -33,6 +34,12 @@ def dependant_of(context: RouteContext) -> Dependant | None:
     """The dependencies of a route; `None` of one that FastAPI does not solve, such as a mount."""
     dependant: Dependant | None = getattr(context, "dependant", None)
     return dependant
+
+
+def model_of(context: RouteContext) -> object | None:
+    """The model that a route answers with; `None` where it declares none."""
+    field: object | None = getattr(context, "response_field", None)
+    return field
 
 
 def path_template_of(scope: MutableMapping[str, Any]) -> str | None:
@@ -62,6 +69,12 @@ SEAMS: Final = (
     Seam("fastapi.routing:RouteContext", "methods", ATTRIBUTE, "the start check names no method"),
     Seam("fastapi.routing:APIRoute", "matches", "(self, scope)", _CALLERS),
     Seam("fastapi.routing:APIRoute", "dependant", ATTRIBUTE, _CALLERS),
+    Seam(
+        "fastapi.routing:APIRoute",
+        "response_field",
+        ATTRIBUTE,
+        "who asks for XML alone gets JSON, and no 406",
+    ),
     Seam("fastapi.dependencies.models:Dependant", "call", ATTRIBUTE, _CALLERS),
     Seam("fastapi.dependencies.models:Dependant", "dependencies", ATTRIBUTE, _CALLERS),
     Seam(

@@ -1,8 +1,10 @@
-"""Checks of callers for the app as a whole: one at start, and 401 before faults of the input."""
+"""What is told before faults of the input: the path's own, and 401; and one check at start."""
+
+from http import HTTPStatus
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
-from starlette.routing import Match
 from starlette.types import Scope
 
 from neonkit._seams.fastapi import Dependant, dependant_of, routes_of
@@ -10,8 +12,9 @@ from neonkit.auth import read_access_token
 from neonkit.errors import ProblemError
 from neonkit.web._bearer_token import bearer_token
 from neonkit.web._callers import ASKING, no_principal
-from neonkit.web._problems import is_about_input
+from neonkit.web._problems import told_after
 from neonkit.web._runtime import Runtime
+from neonkit.web._served_routes import ServedRoute
 
 
 def check_principal(app: FastAPI) -> None:
@@ -29,15 +32,25 @@ def check_principal(app: FastAPI) -> None:
 
 
 def told_first(scope: Scope, error: Exception) -> Exception:
-    """Put what the token alone shows before a fault of the input: strangers learn nothing of it."""
-    if not is_about_input(error, Runtime.of(scope).problems):
+    """Put what the path and then the token alone show before a fault of the request's input."""
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _with_all_methods(scope, error)
+    after = told_after(error, Runtime.of(scope).problems)
+    if after == "nothing":
         return error
-    for context in routes_of(scope["app"]):
-        if context.matches(scope)[0] is Match.FULL:
-            if _asks(dependant_of(context)):
-                return _token_fault(HTTPConnection(scope)) or error
-            break
+    served = ServedRoute.of(scope)
+    if served.fault is not None:
+        return served.fault
+    if after == "token" and _asks(served.dependant):
+        return _token_fault(HTTPConnection(scope)) or error
     return error
+
+
+def _with_all_methods(scope: Scope, error: HTTPException) -> HTTPException:
+    """Starlette names the methods of the first route of a path only, and each has its own."""
+    if error.headers is None or "Allow" not in error.headers:  # a route of the app's said it
+        return error
+    return ServedRoute.of(scope).fault or error
 
 
 def _token_fault(connection: HTTPConnection) -> ProblemError | None:

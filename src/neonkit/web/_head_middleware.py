@@ -10,13 +10,15 @@ from neonkit.errors import (
     FieldProblem,
     HeaderTooLargeError,
     MalformedHeaderError,
+    NotAcceptableError,
     ProblemError,
     RequestInvalidError,
     UriTooLongError,
 )
-from neonkit.web._media_types import read_media_type
+from neonkit.web._media_types import admits_json, read_media_type
 from neonkit.web._problems import TABLE, document
 from neonkit.web._security_headers import STRICT_HEADERS
+from neonkit.web._served_routes import ServedRoute
 
 ONCE = frozenset(
     {
@@ -30,6 +32,9 @@ ONCE = frozenset(
     }
 )
 """Headers of which a second one would be read by some and overlooked by others."""
+
+
+_EVERYTHING = [b"*/*"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,9 @@ class HeadPolicy:
 
 
 class HeadMiddleware:
-    """Refuses a request whose target, header lines or `Content-Type` no reader should be given.
+    """Refuses a request whose target or header lines no reader should be given.
+
+    So it does where `Accept` leaves out JSON, and the route gives nothing else.
 
     `neonkit serve` refuses the same while it reads, and bounds its memory by it; this is for
     other servers, whose own limits differ.
@@ -91,12 +98,22 @@ class HeadMiddleware:
             raise UriTooLongError(self.policy.target_bytes)
         if fault := self.policy.fault_of_headers(scope["headers"]):
             raise fault
+        if not _is_acceptable(scope):
+            raise NotAcceptableError
         if query.count(b"&") >= self.policy.parameters:
             message = f"There may be at most {self.policy.parameters} parameters."
             raise RequestInvalidError(errors=[FieldProblem("/query", "too_many", message)])
         for name, value in scope["headers"]:
             if name == b"content-type":
                 read_media_type(value)
+
+
+def _is_acceptable(scope: Scope) -> bool:
+    """True if the client takes JSON, or the route may give something else."""
+    ranges = [value for name, value in scope["headers"] if name == b"accept"]
+    if not ranges or ranges == _EVERYTHING or admits_json(b",".join(ranges)):
+        return True
+    return not ServedRoute.of(scope).gives_json_only
 
 
 def refusal_of(

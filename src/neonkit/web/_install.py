@@ -15,7 +15,6 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy import MetaData
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from neonkit._seams.starlette import lifespan_of, set_lifespan
 from neonkit.auth import FindPrincipal
@@ -26,6 +25,7 @@ from neonkit.settings import Settings
 from neonkit.web import _health_routes, _metrics_route
 from neonkit.web._body_middleware import BodyMiddleware
 from neonkit.web._caller_checks import check_principal
+from neonkit.web._cors import CorsMiddleware
 from neonkit.web._defects import report_once
 from neonkit.web._docs_page import remove_docs, serve_docs
 from neonkit.web._error_answers import answer_refusal
@@ -200,7 +200,7 @@ def add_middleware(
     if settings.cors_origins:
         outer.append(
             Middleware(
-                CORSMiddleware,
+                CorsMiddleware,
                 allow_origins=settings.cors_origins,
                 allow_methods=["*"],
                 allow_headers=["*"],

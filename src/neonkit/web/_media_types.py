@@ -1,4 +1,4 @@
-"""Media types in `Content-Type` (RFC 9110, section 8.3), read without a parser of mail headers."""
+"""Media types in `Content-Type` and `Accept` (RFC 9110), read without a parser of mail headers."""
 
 import re
 from collections.abc import Mapping
@@ -18,6 +18,10 @@ _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _PARAMETER = rf"[ \t]*;(?:[ \t]*({_WORD})=({_WORD}|{_QUOTED}))?"
 _SHAPE = re.compile(rf"({_WORD}/{_WORD})((?:{_PARAMETER})*)[ \t]*")
 _PARAMETERS = re.compile(_PARAMETER)
+_RANGE = rf"[ \t]*(?:({_WORD}/{_WORD})((?:{_PARAMETER})*)[ \t]*)?(?:,|\Z)"
+_RANGES = re.compile(rf"(?:{_RANGE})+")
+_EACH_RANGE = re.compile(_RANGE)
+_QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _ESCAPED = re.compile(r"\\(.)")
 _UTF_8 = {"utf-8", "utf8"}
 _UNREADABLE = f"Content-Type must be one media type of at most {LONGEST} bytes."
@@ -87,3 +91,25 @@ def _read(value: bytes) -> MediaType:
         if key:
             parameters[key] = _ESCAPED.sub(r"\1", given[1:-1]) if given[0] == '"' else given
     return MediaType(found[1].lower(), parameters)
+
+
+def admits_json(accept: bytes) -> bool:
+    """Tell if a client takes JSON: the most specific range of its `Accept` decides (12.5.1).
+
+    One that cannot be read says nothing.
+    """
+    text = accept.decode("latin-1")
+    if not _RANGES.fullmatch(text):
+        return True
+    found = {essence.lower(): given for essence, given, *_ in _EACH_RANGE.findall(text)}
+    found.pop("", None)
+    for essence in ("application/json", "application/*", "*/*"):
+        if essence in found:
+            return _has_quality(found[essence])
+    return not found
+
+
+def _has_quality(parameters: str) -> bool:
+    """False where `q` is zero."""
+    given = next((q for name, q in _PARAMETERS.findall(parameters) if name.lower() == "q"), "1")
+    return not _QUALITY.fullmatch(given) or float(given) > 0

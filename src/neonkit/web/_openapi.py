@@ -38,7 +38,12 @@ _WITH_KEY = (
 )
 _WITH_IF_MATCH = (TABLE[errors.StaleVersionError],)
 _WITH_INPUT = (INVALID,)
-_WITH_BODY = (TABLE[errors.MalformedJsonError], TABLE[errors.PayloadTooLargeError])
+_WITH_BODY = (
+    TABLE[errors.RequestTimeoutError],
+    TABLE[errors.MalformedJsonError],
+    TABLE[errors.PayloadTooLargeError],
+)
+_WITH_JSON = (TABLE[errors.NotAcceptableError],)
 _FASTAPIS_422 = {"$ref": f"{_REF}HTTPValidationError"}
 
 
@@ -161,6 +166,8 @@ def _add_problems(operation: dict[str, Any], raised: list[Problem], schema: str)
     kinds = [*raised, *_ALWAYS]
     if operation.get("security"):
         kinds += _WITH_CREDENTIALS
+    if _gives_json(answers):
+        kinds += _WITH_JSON
     headers = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "header"}
     if "Idempotency-Key" in headers:
         kinds += _WITH_KEY
@@ -174,6 +181,14 @@ def _add_problems(operation: dict[str, Any], raised: list[Problem], schema: str)
         kinds += _WITH_BODY
     for status, answer in _responses(kinds, schema).items():
         answers.setdefault(str(status), answer)
+
+
+def _gives_json(answers: Mapping[str, Any]) -> bool:
+    """True if a model says what the JSON of its success is."""
+    success = (answer for status, answer in answers.items() if status.startswith("2"))
+    return any(
+        answer.get("content", {}).get("application/json", {}).get("schema") for answer in success
+    )
 
 
 def _is_fastapis(answer: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +23,9 @@ _MOST_FIELDS = 100
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 
+After: TypeAlias = Literal["nothing", "path", "token"]
+
+
 @dataclass(frozen=True)
 class Problem:
     """A kind of problem.
@@ -30,15 +33,15 @@ class Problem:
     Attributes:
         status: the HTTP status.
         slug: the last segment of `type`, stable for programs.
-        is_about_input: found in the request's input, before anything was looked up: a 401 that the
-            token itself shows comes before it, so that strangers learn nothing of the route.
+        after: what is told before it: that there is no such path or method there, and then that
+            the token does not hold, so that strangers learn nothing of the route.
         is_kept: stored under an idempotency key, and given again to a repeat of the request.
         retry_after: seconds for the header `Retry-After`, where waiting helps.
     """
 
     status: int
     slug: str
-    is_about_input: bool = False
+    after: After = "nothing"
     is_kept: bool = False
     retry_after: int | None = None
 
@@ -60,7 +63,7 @@ def decided_problem(status: int, slug: str) -> Problem:
 
 
 INTERNAL = Problem(500, "internal")
-INVALID = Problem(422, "validation-error", is_about_input=True)
+INVALID = Problem(422, "validation-error", after="token")
 
 _OF_THE_MOMENT = {
     HTTPStatus.UNAUTHORIZED,
@@ -69,18 +72,19 @@ _OF_THE_MOMENT = {
 }
 
 TABLE: Mapping[type[Exception], Problem] = {
-    errors.MalformedJsonError: Problem(400, "malformed-json", is_about_input=True),
-    errors.MalformedHeaderError: Problem(400, "malformed-header", is_about_input=True),
+    errors.MalformedJsonError: Problem(400, "malformed-json", after="token"),
+    errors.MalformedHeaderError: Problem(400, "malformed-header", after="token"),
     errors.HeaderTooLargeError: Problem(431, "header-too-large"),
     errors.UriTooLongError: Problem(414, "uri-too-long"),
-    errors.PayloadTooLargeError: Problem(413, "payload-too-large", is_about_input=True),
-    errors.UnsupportedMediaTypeError: Problem(415, "unsupported-media-type", is_about_input=True),
+    errors.NotAcceptableError: Problem(406, "not-acceptable", after="path"),
+    errors.PayloadTooLargeError: Problem(413, "payload-too-large", after="path"),
+    errors.UnsupportedMediaTypeError: Problem(415, "unsupported-media-type", after="token"),
     errors.RequestTimeoutError: Problem(408, "request-timeout"),
     errors.UnauthorizedError: Problem(401, "unauthorized"),
     errors.InvalidTokenError: Problem(401, "invalid-token"),
     errors.InvalidCredentialsError: Problem(401, "invalid-credentials"),
-    errors.IdempotencyKeyMissingError: Problem(400, "idempotency-key-missing", is_about_input=True),
-    errors.IdempotencyKeyInvalidError: Problem(400, "idempotency-key-invalid", is_about_input=True),
+    errors.IdempotencyKeyMissingError: Problem(400, "idempotency-key-missing", after="token"),
+    errors.IdempotencyKeyInvalidError: Problem(400, "idempotency-key-invalid", after="token"),
     errors.IdempotencyKeyReusedError: Problem(422, "idempotency-key-reused"),
     errors.IdempotencyInProgressError: Problem(409, "idempotency-in-progress", retry_after=1),
     errors.ForbiddenError: Problem(403, "forbidden"),
@@ -90,7 +94,7 @@ TABLE: Mapping[type[Exception], Problem] = {
     errors.StaleVersionError: Problem(412, "stale-version", is_kept=True),
     errors.InvalidInputError: Problem(422, "validation-error"),
     errors.RequestInvalidError: INVALID,
-    errors.InvalidCursorError: Problem(422, "invalid-cursor", is_about_input=True),
+    errors.InvalidCursorError: Problem(422, "invalid-cursor", after="token"),
     errors.RateLimitedError: Problem(429, "rate-limited"),
     errors.OverloadedError: Problem(503, "overloaded", retry_after=1),
     errors.DatabaseUnavailableError: Problem(503, "database-unavailable", retry_after=2),
@@ -126,10 +130,10 @@ def problem_of(error: Exception, table: Mapping[type[Exception], Problem]) -> Pr
     return next((table[kind] for kind in type(error).__mro__ if kind in table), None)
 
 
-def is_about_input(error: Exception, table: Mapping[type[Exception], Problem]) -> bool:
-    """Tell if an error is a fault of the request's input, FastAPI's validation included."""
+def told_after(error: Exception, table: Mapping[type[Exception], Problem]) -> After:
+    """Tell what comes before a fault of the request's head or input, FastAPI's own included."""
     problem = INVALID if isinstance(error, RequestValidationError) else problem_of(error, table)
-    return problem is not None and problem.is_about_input
+    return "nothing" if problem is None else problem.after
 
 
 def respond(
