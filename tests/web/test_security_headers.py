@@ -10,6 +10,7 @@ from httpx2 import AsyncClient
 
 import neonkit
 from neonkit import Settings
+from neonkit.errors import UnauthorizedError
 
 STRICT = ("content-security-policy", "x-frame-options")
 
@@ -35,6 +36,18 @@ def app(tmp_path: Path) -> FastAPI:
     @app.get("/own")
     async def own() -> JSONResponse:
         return JSONResponse({}, headers={"Content-Security-Policy": "sandbox"})
+
+    @app.get("/tagged")
+    async def tagged() -> JSONResponse:
+        return JSONResponse({}, headers={"ETag": '"1"'})
+
+    @app.get("/cached")
+    async def cached() -> JSONResponse:
+        return JSONResponse({}, headers={"Cache-Control": "private, max-age=60"})
+
+    @app.get("/secret")
+    async def secret() -> None:
+        raise UnauthorizedError
 
     @app.get("/elsewhere")
     async def elsewhere() -> RedirectResponse:
@@ -78,3 +91,25 @@ async def test_a_routes_own_policy_is_kept(client: AsyncClient) -> None:
     response = await client.get("/own")
 
     assert response.headers.get_list("content-security-policy") == ["sandbox"]
+
+
+@pytest.mark.parametrize(
+    ("path", "anonymous", "signed"),
+    [
+        ("/data", None, "no-store"),
+        ("/nowhere", None, "no-store"),
+        ("/tagged", None, "private, no-cache"),
+        ("/cached", "private, max-age=60", "private, max-age=60"),
+        ("/secret", "no-store", "no-store"),
+        ("/mounted/data", None, "no-store"),
+    ],
+)
+async def test_what_is_personal_is_not_kept(
+    client: AsyncClient, path: str, anonymous: str | None, signed: str
+) -> None:
+    """With `Authorization`, and on 401; a route that says something itself is not contradicted."""
+    found = await client.get(path)
+    personal = await client.get(path, headers={"Authorization": "Basic eDp5"})
+
+    assert found.headers.get("cache-control") == anonymous
+    assert personal.headers.get_list("cache-control") == [signed]

@@ -220,7 +220,16 @@ class RequestRecord:
             ours.append((b"connection", b"close"))
         theirs = [each for each in headers if each[0] not in _ALWAYS_OURS]
         is_mounted = self.scope.get("root_path") != self._root_path
-        return [*theirs, *ours, *self._security.beside(theirs, is_mounted=is_mounted)]
+        security = self._security.beside(
+            theirs, is_mounted=is_mounted, is_personal=self._is_personal
+        )
+        return [*theirs, *ours, *security]
+
+    @property
+    def _is_personal(self) -> bool:
+        """True if the request says who sends it, or is told that it should have."""
+        is_signed = any(name == b"authorization" for name, _ in self.scope["headers"])
+        return is_signed or self.status == HTTPStatus.UNAUTHORIZED
 
     def finish(self) -> None:
         """Count and log it, once: what a background task does after the response comes later."""

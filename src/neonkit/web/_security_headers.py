@@ -16,6 +16,8 @@ _STRICT = (
 )
 STRICT_HEADERS = {name.decode(): value.decode() for name, value in (*_ALWAYS, *_STRICT)}
 """Those of an answer that no app has made."""
+_PERSONAL = (b"cache-control", b"no-store")
+_PERSONAL_WITH_TAG = (b"cache-control", b"private, no-cache")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -26,25 +28,34 @@ class SecurityHeaders:
     lose each other under the strict policy. So only JSON, problem documents and empty answers get
     `Content-Security-Policy` and `X-Frame-Options`, and no mounted app's do.
 
+    What is answered to somebody in person is in no cache but, with an `ETag`, their own, which asks
+    again each time (RFC 9111).
+
     Args:
         is_sent: `False` leaves all of them out.
         has_hsts: whether browsers are told to use TLS from now on.
     """
 
     def __init__(self, *, is_sent: bool, has_hsts: bool) -> None:
+        self._is_sent = is_sent
         self._always = (*_ALWAYS, *((_HSTS,) if has_hsts else ())) if is_sent else ()
         self._strict = (*self._always, *_STRICT) if is_sent else ()
 
-    def beside(self, headers: Iterable[Header], *, is_mounted: bool) -> Sequence[Header]:
+    def beside(
+        self, headers: Iterable[Header], *, is_mounted: bool, is_personal: bool
+    ) -> Sequence[Header]:
         """The headers to add to those of a response.
 
         Args:
             headers: what it has.
             is_mounted: whether it comes from an app that is mounted in this one.
+            is_personal: whether the request said who sends it, or should have.
         """
         given = dict(headers)
         is_strict = not is_mounted and _is_data(given.get(b"content-type", b""))
         ours = self._strict if is_strict else self._always
+        if is_personal and self._is_sent:
+            ours = (*ours, _PERSONAL_WITH_TAG if b"etag" in given else _PERSONAL)
         return [header for header in ours if header[0] not in given]
 
 
