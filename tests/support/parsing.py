@@ -16,7 +16,14 @@ from fastapi import Depends, FastAPI, Form, Path, Query, Request
 from pydantic import BaseModel
 
 import neonkit
-from neonkit import InputModel, OptionalIdempotencyKey, PageDep, Settings
+from neonkit import (
+    IfMatchDep,
+    InputModel,
+    OptionalIdempotencyKey,
+    PageDep,
+    Settings,
+    TaggedDep,
+)
 from neonkit.auth import TokenPolicy, read_access_token
 from neonkit.errors import ProblemError
 from neonkit.resources import CursorPolicy
@@ -90,7 +97,7 @@ def _app() -> FastAPI:
     neonkit.install(app, Settings(_env_file=None, environment="test", secret_key=token_hex(32)))
 
     @app.get("/list", dependencies=[Depends(strict_query)])
-    async def read_list(page: PageDep) -> int:
+    async def read_list(page: PageDep, _if_match: IfMatchDep, _tagged: TaggedDep) -> int:
         return page.limit
 
     @app.get("/filtered")
@@ -195,6 +202,9 @@ REQUESTS: Mapping[str, Callable[[int], _Sent]] = {
     "Accept": _header(b"accept", lambda size: b"a/b;q=0.1," * (size // 10)),
     "Accept, blanks": _header(b"accept", lambda size: b",  " * (size // 3) + b"!"),
     "Accept, parameters": _header(b"accept", lambda size: b"a/b" + b" ; " * (size // 3) + b"="),
+    "If-Match, tags": _header(b"if-match", lambda size: b'"a",' * (size // 4)),
+    "If-Match, commas": _header(b"if-match", lambda size: b'"a"' + b" ," * (size // 2) + b"!"),
+    "If-None-Match": _header(b"if-none-match", lambda size: b'W/"' + b"a" * size),
     "Authorization": _header(b"authorization", lambda size: b"Bearer " + b"a." * (size // 2)),
     "Origin": _header(b"origin", lambda size: b"https://" + b"a." * (size // 2)),
     "Cookie": _header(b"cookie", lambda size: b'a="b;' * (size // 5)),
