@@ -332,3 +332,13 @@ def test_the_page_shows_who_signs_in() -> None:
     page = (ROOT / "docs/how-to/fill-with-demo-data.md").read_text()
 
     assert f"\nSign in as {PLAN.example}, password: {PASSWORD}\n" in page
+
+
+def test_a_database_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody knows the demo users' password; nothing is connected before that is said."""
+    monkeypatch.setenv("NEON_DATABASE_URL", "postgresql://ada:secret@db.example.com/shop")
+    done = CliRunner().invoke(commands, ["--users", "1", "--posts", "1"])
+
+    assert done.exit_code == 2
+    assert "--remote" in done.output
+    assert "secret" not in done.output

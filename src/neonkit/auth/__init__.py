@@ -1,6 +1,7 @@
 """Who calls: passwords at rest, tokens, and the sign-ins that they belong to."""
 
 from neonkit._public_names import show_public_names
+from neonkit.auth._issuers import Issuer, IssuerTokens, check_issuer_url, issuer_of
 from neonkit.auth._password_rules import weakness_of
 from neonkit.auth._passwords import hash_password, needs_rehash, verify_password
 from neonkit.auth._principals import Principal, SignIn
@@ -26,6 +27,8 @@ __all__ = [
     "AccessToken",
     "Attempt",
     "FindPrincipal",
+    "Issuer",
+    "IssuerTokens",
     "Limit",
     "Principal",
     "Ride",
@@ -36,10 +39,12 @@ __all__ = [
     "TokenPair",
     "TokenPolicy",
     "alive_values",
+    "check_issuer_url",
     "ending_sign_ins",
     "hash_password",
     "is_alive",
     "issue_access_token",
+    "issuer_of",
     "log_security_event",
     "needs_rehash",
     "read_access_token",

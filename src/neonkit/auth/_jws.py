@@ -30,14 +30,18 @@ class Jws:
     claims: Mapping[str, Any]
 
 
-def parse_jws(token: str) -> Jws:
+def parse_jws(token: str, longest: int = _LONGEST) -> Jws:
     """Take a token apart.
 
+    Args:
+        token: as it came.
+        longest: characters; ours have a few hundred.
+
     Raises:
-        InvalidTokenError: it is longer than 4,096 characters; not three parts of base64url in their
+        InvalidTokenError: it is longer; not three parts of base64url in their
             one spelling; or header or claims are no JSON object in UTF-8, each name once.
     """
-    if len(token) > _LONGEST or not _FORM.fullmatch(token):
+    if len(token) > longest or not _FORM.fullmatch(token):
         raise InvalidTokenError
     header, claims, signature = token.split(".")
     decode_base64url(signature)

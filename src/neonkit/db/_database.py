@@ -69,6 +69,7 @@ class Database:
         )
         self._writers = session_factory(engine, lone_writes=lone_writes, open_reads=open_reads)
         self._readers = session_factory(engine, is_read_only=True, open_reads=open_reads)
+        self._sandbox: AsyncConnection | None = None
         self._is_open = True
 
     async def __aenter__(self) -> Self:
@@ -180,8 +181,16 @@ class Database:
         """Bind every session of the block to one transaction that is rolled back after it.
 
         So is whatever connects by the engine. A commit releases a savepoint. For tests: all of the
-        block share a connection, so they cannot run at the same time.
+        block share a connection, so they cannot run at the same time. A sandbox in another one is a
+        savepoint of it.
         """
+        if self._sandbox is not None:
+            savepoint = await self._sandbox.begin_nested()
+            try:
+                yield self._sandbox
+            finally:
+                await savepoint.rollback()
+            return
         usual = self._route, self._writers, self._readers
         async with self.engine.connect() as connection:
             bind = (await connection.begin()).connection.sync_connection
@@ -189,10 +198,12 @@ class Database:
             self._route = replace(self._route, bind=bind)
             self._writers = session_factory(connection)
             self._readers = session_factory(connection, is_read_only=True)
+            self._sandbox = connection
             try:
                 with sharing(self.engine.sync_engine, bind):
                     yield connection
             finally:
+                self._sandbox = None
                 self._route, self._writers, self._readers = usual
 
     @property

@@ -57,6 +57,7 @@ class Settings(LaunchSettings):
     access_token_ttl: _values.Lifetime = 900
     refresh_token_ttl: _values.Lifetime = 2_592_000
     refresh_token_grace: _values.Grace = 10
+    neon_auth_base_url: _values.IssuerUrl = None
     max_body_bytes: int = Field(default=65536, ge=1)
     rate_limit_enabled: bool = True
     login_max_failures: int = Field(default=10, ge=1)

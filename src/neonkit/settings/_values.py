@@ -3,12 +3,13 @@
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, PlainSerializer, SecretStr
 from pydantic_settings import NoDecode
 
+from neonkit.auth import check_issuer_url
 from neonkit.db import Driver
 from neonkit.dsn import Dsn
-from neonkit.errors import UrlError
+from neonkit.errors import ConfigurationError, UrlError
 
 _SWITCH = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -37,6 +38,14 @@ def _network(at: int, value: object) -> object:
         raise ValueError(
             f"entry {at} is neither an address nor a network; write 10.0.0.7 or 10.0.0.0/8"
         ) from None
+
+
+def _issuer_url(value: str) -> str:
+    try:
+        check_issuer_url(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return value
 
 
 def _dsn(value: object) -> object:
@@ -76,6 +85,7 @@ Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_networks)]
 # A dataclass would be taken apart by `model_dump`, password and all.
 Url = Annotated[InstanceOf[Dsn] | None, BeforeValidator(_dsn), PlainSerializer(_masked)]
+IssuerUrl = Annotated[str, AfterValidator(_issuer_url)] | None
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_WAIT, allow_inf_nan=False)]
 Pause = Annotated[float, Field(ge=0, le=_LONGEST_WAIT, allow_inf_nan=False)]
 Lifetime = Annotated[int, Field(ge=1, le=_LONGEST_LIFE)]

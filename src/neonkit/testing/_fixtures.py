@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neonkit.db import Database, Driver
     from neonkit.local import WireProxy
     from neonkit.settings import AppTarget
+    from neonkit.testing._access_walk import AccessWalk
     from neonkit.testing._budget_fixture import TripBudget
     from neonkit.testing._databases import Databases, Loan
     from neonkit.testing._live_server import LiveServer
@@ -179,6 +180,14 @@ def budget(request: pytest.FixtureRequest, _neonkit_loan: Loan) -> TripBudget:
     accept = partial(note, request.node, file) if config.option.accept_round_trips else None
     shown = os.path.relpath(file, config.rootpath)
     return TripBudget(_neonkit_loan.wire, BudgetSource(file, shown, request.node.nodeid, accept))
+
+
+@pytest.fixture
+def access(app: FastAPI, client: httpx2.AsyncClient, db: Database) -> AccessWalk:
+    """Holds every route of the app to a table of who is answered what."""
+    from neonkit.testing._access_walk import AccessWalk
+
+    return AccessWalk(app, client, db)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from neonkit._seams.fastapi import Dependant, dependant_of, routes_of
-from neonkit.auth import read_access_token
 from neonkit.errors import ProblemError
 from neonkit.web._bearer_token import bearer_token
 from neonkit.web._callers import ASKING, no_principal
@@ -55,7 +54,7 @@ def _with_all_methods(scope: Scope, error: HTTPException) -> HTTPException:
 
 def _token_fault(connection: HTTPConnection) -> ProblemError | None:
     try:
-        read_access_token(Runtime.of(connection).tokens, bearer_token(connection))
+        Runtime.of(connection).read_known_token(bearer_token(connection))
     except ProblemError as fault:
         return fault
     return None

@@ -22,7 +22,6 @@ from neonkit.auth import (
     TokenPolicy,
     alive_values,
     is_alive,
-    read_access_token,
 )
 from neonkit.db import Bound, Database, Guard, bind, build_once, guard_scope
 from neonkit.errors import (
@@ -75,7 +74,7 @@ class _CallerScheme(BearerScheme):
             UnauthorizedError: there is no bearer token (401).
             InvalidTokenError: it does not hold, or its owner is gone or not active (401).
         """
-        token, find = _read(connection)
+        token, find = await _read(connection)
         who = token.principal or await _look(database, find, token)
         guard = _guard(find, token, who)
         if connection.scope["type"] == "websocket":
@@ -104,7 +103,7 @@ class _PrincipalScheme(BearerScheme):
             UnauthorizedError: there is no bearer token (401).
             InvalidTokenError: it does not hold, or its owner is gone or not active (401).
         """
-        token, find = _read(connection)
+        token, find = await _read(connection)
         return await _look(database, find, token)
 
 
@@ -140,9 +139,9 @@ def no_principal(asker: str) -> ConfigurationError:
     return ConfigurationError(_NO_PRINCIPAL.format(asker=asker))
 
 
-def _read(connection: HTTPConnection) -> tuple[AccessToken, FindPrincipal]:
+async def _read(connection: HTTPConnection) -> tuple[AccessToken, FindPrincipal]:
     runtime = Runtime.of(connection)
-    token = read_access_token(runtime.tokens, bearer_token(connection))
+    token = await runtime.read_token(bearer_token(connection))
     if runtime.principal is None:
         raise no_principal("this route")
     return token, runtime.principal

@@ -10,7 +10,6 @@ from typing import Annotated
 from fastapi import Depends, Header, Request
 from starlette.requests import HTTPConnection
 
-from neonkit.auth import read_access_token
 from neonkit.db import Key
 from neonkit.errors import (
     IdempotencyKeyInvalidError,
@@ -48,7 +47,7 @@ async def get_optional_key(
     runtime = Runtime.of(request)
     return Key(
         value=values[0],
-        scope=_scope_of(request, runtime),
+        scope=await _scope_of(request, runtime),
         fingerprints=_fingerprints(await request.body(), runtime),
         lifetime=runtime.settings.idempotency_ttl,
         slug_of=partial(_slug_of, runtime),
@@ -74,24 +73,25 @@ OptionalIdempotencyKey = Annotated[Key | None, Depends(get_optional_key)]
 """The same where a request may come without one."""
 
 
-def _scope_of(request: Request, runtime: Runtime) -> bytes:
-    caller = _caller_of(request, runtime)
+async def _scope_of(request: Request, runtime: Runtime) -> bytes:
+    caller = await _caller_of(request, runtime)
     parts = json.dumps([*caller, request.method, request.scope["path"]])
     return hashlib.sha256(parts.encode()).digest()
 
 
-def _caller_of(request: Request, runtime: Runtime) -> tuple[str, str]:
+async def _caller_of(request: Request, runtime: Runtime) -> tuple[str, str]:
     """Who calls: the bearer token's subject, what the app says, or the client's address."""
-    if runtime.principal is not None and (subject := _subject_of(request, runtime)) is not None:
+    subject = await _subject_of(request, runtime) if runtime.principal is not None else None
+    if subject is not None:
         return "subject", subject
     if runtime.caller is not None and (named := runtime.caller(request)) is not None:
         return "caller", named
     return "address", request.client.host if request.client else ""
 
 
-def _subject_of(connection: HTTPConnection, runtime: Runtime) -> str | None:
+async def _subject_of(connection: HTTPConnection, runtime: Runtime) -> str | None:
     try:
-        return read_access_token(runtime.tokens, bearer_token(connection)).subject
+        return (await runtime.read_token(bearer_token(connection))).subject
     except ProblemError:
         return None
 

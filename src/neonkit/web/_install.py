@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from neonkit._seams.starlette import lifespan_of, set_lifespan
-from neonkit.auth import FindPrincipal
+from neonkit.auth import FindPrincipal, Issuer
 from neonkit.db import Database, PasswordSource
 from neonkit.errors import ConfigurationError
 from neonkit.migrations import find_history
@@ -74,6 +74,7 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
     principal: FindPrincipal | None = None,
     caller: NameCaller | None = None,
     password: PasswordSource | None = None,
+    issuers: Sequence[Issuer] = (),
     migrations: Path | None = None,
     metadata: MetaData | Sequence[MetaData] | None = None,
     without: Collection[Piece] = (),
@@ -92,6 +93,7 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
             default the client's address.
         password: gives each new connection its password, in place of that of the environment's
             URL: a function, or a coroutine function.
+        issuers: whose tokens are taken beside the app's own; NEON_AUTH_BASE_URL names one more.
         migrations: the folder of the app's revisions; by default `migrations` beside the module
             that calls this.
         metadata: the tables of the app, one `MetaData` or several; by default SQLModel's own.
@@ -115,6 +117,7 @@ def install(  # noqa: PLR0913  # a word for each thing that an app may want othe
         principal=principal,
         caller=caller,
         password=password,
+        issuers=issuers,
     )
     wrap_lifespan(app)
     if "problems" not in without:

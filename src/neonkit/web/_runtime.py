@@ -12,7 +12,16 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.types import Scope as ConnectionScope
 
-from neonkit.auth import FindPrincipal, Throttles, TokenPolicy
+from neonkit.auth import (
+    AccessToken,
+    FindPrincipal,
+    Issuer,
+    IssuerTokens,
+    Throttles,
+    TokenPolicy,
+    issuer_of,
+    read_access_token,
+)
 from neonkit.db import (
     Database,
     PasswordSource,
@@ -83,6 +92,7 @@ class Runtime:
         principal: says how a token's owner is found.
         caller: names who sends a request without a token.
         password: gives each new connection its password.
+        issuers: whose tokens are taken beside the app's own.
 
     Attributes:
         boot_steps: what the app wants done once the database answers.
@@ -107,9 +117,13 @@ class Runtime:
         principal: FindPrincipal | None = None,
         caller: NameCaller | None = None,
         password: PasswordSource | None = None,
+        issuers: Sequence[Issuer] = (),
     ) -> None:
         self.password = password
         self.settings = settings
+        if settings.neon_auth_base_url is not None:
+            issuers = [*issuers, Issuer.neon_auth(settings.neon_auth_base_url)]
+        self._issuers = {each.url: IssuerTokens(each) for each in issuers}
         self.history = history
         given = SQLModel.metadata if metadata is None else metadata
         self.metadata = (given,) if isinstance(given, MetaData) else tuple(given)
@@ -194,6 +208,27 @@ class Runtime:
             refresh_lifetime=self.settings.refresh_token_ttl,
             refresh_grace=self.settings.refresh_token_grace,
         )
+
+    async def read_token(self, token: str) -> AccessToken:
+        """Give what a valid token says, whoever of those that are known has made it.
+
+        Raises:
+            InvalidTokenError: it does not hold.
+        """
+        theirs = self._issuer_of(token)
+        return await theirs.read(token) if theirs else read_access_token(self.tokens, token)
+
+    def read_known_token(self, token: str) -> AccessToken:
+        """The same without asking an issuer for its keys.
+
+        Raises:
+            InvalidTokenError: it does not hold, or its key is not known yet.
+        """
+        theirs = self._issuer_of(token)
+        return theirs.read_known(token) if theirs else read_access_token(self.tokens, token)
+
+    def _issuer_of(self, token: str) -> IssuerTokens | None:
+        return self._issuers.get(issuer_of(token) or "") if self._issuers else None
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:

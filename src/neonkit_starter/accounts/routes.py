@@ -175,7 +175,8 @@ async def create_deposit(
     """Book money that comes from outside."""
     me.require(Role.ADMIN)
     values = {"account": account_id, "amount": body.amount, "most": MOST}
-    return existing(carried_out(await db.execute(DEPOSIT, key.for_good(), parameters=values)))
+    kept = key.for_good(unless="refusal")
+    return existing(carried_out(await db.execute(DEPOSIT, kept, parameters=values)))
 
 
 @router.post(
@@ -206,7 +207,8 @@ async def create_transfer(
         "is_admin": me.role == Role.ADMIN,
         "key": key.value,
     }
-    return created(carried_out(await db.execute(TRANSFER, key.for_good(), parameters=values)))
+    kept = key.for_good(unless="refusal")
+    return created(carried_out(await db.execute(TRANSFER, kept, parameters=values)))
 
 
 @router.get("/transfers/by-key/{key:path}", openapi_extra=raises(NotFoundError))

@@ -26,6 +26,10 @@ _IN_PRODUCTION = (
     "ENVIRONMENT says that this is production, and everybody knows the demo users' password: "
     "set ENVIRONMENT=development if this database is there to be tried out"
 )
+_ELSEWHERE = (
+    "the database is on another machine, and everybody knows the demo users' password: give "
+    "--remote if it is there to be tried out"
+)
 
 commands = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
@@ -53,6 +57,10 @@ def demo_data(
             show_default=False,
         ),
     ] = None,
+    *,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Also where the database is on another machine.")
+    ] = False,
 ) -> None:
     """Fill the starter's database with plausible users and posts, all of them or none.
 
@@ -64,7 +72,7 @@ def demo_data(
         raise typer.BadParameter(f"{day} is before {_FIRST_YEAR}", param_hint="'--until'")
     plan = Plan(users, posts, seed, day)
     try:
-        where = asyncio.run(_run(plan))
+        where = asyncio.run(_run(plan, may_be_remote=remote))
     except NeonkitError as error:
         typer.echo(f"{_NAME}: {error}", err=True)
         sys.exit(2 if isinstance(error, ConfigurationError) else 1)
@@ -81,12 +89,14 @@ def main() -> None:
     commands(prog_name=f"python -m {_NAME}")
 
 
-async def _run(plan: Plan) -> str:
+async def _run(plan: Plan, *, may_be_remote: bool) -> str:
     """Fill the database, and say for people where it is."""
     settings = _Settings()
     if settings.is_production:
         raise ConfigurationError(_IN_PRODUCTION)
     given = settings.direct_dsn or settings.traffic_dsn
+    if given is not None and not given.is_local and not may_be_remote:
+        raise ConfigurationError(_ELSEWHERE)
     async with database_at(given) as dsn:
         await _migrate(dsn)
         await fill(dsn, plan, Progress(console=Console(stderr=True)))

@@ -8,6 +8,7 @@ from sqlmodel import select as select_entity
 from sqlmodel.sql.expression import SelectOfScalar
 
 from neonkit.auth import sign_in_epoch
+from neonkit_starter.parameters import LARGEST_ID
 from neonkit_starter.users.models import User
 
 SHOWN = (
@@ -29,7 +30,8 @@ SUBJECT = cast(col(User.id), String)
 def principal_of(subject: str) -> Select[*tuple[Any, ...]]:
     """Who a token's owner is, for the toolkit; the subject is the user's id."""
     principal = select(col(User.id), col(User.role), col(User.is_active))
-    return principal.where(col(User.id) == int(subject))
+    is_id = subject.isascii() and subject.isdecimal() and int(subject) <= LARGEST_ID
+    return principal.where(col(User.id) == (int(subject) if is_id else 0))
 
 
 def login_of(username: str) -> Select[*tuple[Any, ...]]:

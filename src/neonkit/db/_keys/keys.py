@@ -46,15 +46,15 @@ DELETE FROM neonkit.keys WHERE ctid IN (
 """
 KEEP = """
 INSERT INTO neonkit.keys AS keys (scope, key, fingerprint, answer, expires_at)
-SELECT :neonkit_scope, :neonkit_key, :neonkit_fingerprint, {answer},
-  now() + CAST(:neonkit_lifetime AS interval)
+SELECT :neonkit_scope, :neonkit_key, :neonkit_fingerprint, {answer}, {expires_at}
 {where}
 ON CONFLICT (scope, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, answer = excluded.answer, expires_at = excluded.expires_at
 WHERE keys.expires_at <= now()
 RETURNING true AS is_kept
 """
-_STORE = text(KEEP.format(answer=":neonkit_answer", where=""))
+EXPIRES_AT = "now() + CAST(:neonkit_lifetime AS interval)"
+_STORE = text(KEEP.format(answer=":neonkit_answer", expires_at=EXPIRES_AT, where=""))
 
 
 def _with_binds(statement: TextClause) -> TextClause:
@@ -87,6 +87,7 @@ class Key:
         scope: a digest of caller, method and path: the same value elsewhere is another key.
         fingerprints: of the request's body, under each signing key; the first is stored.
         lifetime: seconds that the answer is kept; `None` for good.
+        unless: a column; only an answer that has a value there is forgotten after its lifetime.
         slug_of: names an error whose answer is kept; `None` for the others.
         kind_of: the class of error that a name stands for.
         on_replay: is called when an answer is one that was kept.
@@ -96,13 +97,19 @@ class Key:
     scope: bytes = field(repr=False)
     fingerprints: tuple[bytes, ...] = field(repr=False)
     lifetime: float | None = 86400.0
+    unless: str | None = None
     slug_of: Callable[[ProblemError], str | None] = field(default=lambda _: None, repr=False)
     kind_of: Callable[[str], type[ProblemError]] = field(default=lambda _: ProblemError, repr=False)
     on_replay: Callable[[], None] = field(default=lambda: None, repr=False)
 
-    def for_good(self) -> Self:
-        """The same key, whose answer is never forgotten."""
-        return replace(self, lifetime=None)
+    def for_good(self, *, unless: str | None = None) -> Self:
+        """The same key, whose answer is never forgotten.
+
+        Args:
+            unless: a column of the statement's that says that nothing happened, such as `refusal`:
+                an answer with a value there is forgotten as others are.
+        """
+        return replace(self, lifetime=self.lifetime if unless else None, unless=unless)
 
     @property
     def lock(self) -> int:

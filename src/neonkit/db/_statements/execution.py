@@ -111,7 +111,8 @@ async def execute_unit(route: StatementRoute, unit: StatementUnit) -> Result[Any
         return (await _execute(route, statement, unit.statement.values)).answer()
     if unit.key is None and build_once(reads_only, unit.statement):
         return await _read_under(route, unit)
-    keyed = build_once(keyed_statement, unit.whole, unit.key is not None)
+    is_keyed, unless = unit.key is not None, unit.key.unless if unit.key else None
+    keyed = build_once(keyed_statement, unit.whole, is_keyed, unless)
     if keyed is None:
         return await _execute_apart(route, unit)
     taking = parameters_of(unit.key, keyed.names, unit.patience) if unit.key else {}

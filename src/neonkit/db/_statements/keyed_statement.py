@@ -44,7 +44,7 @@ from sqlalchemy.types import TypeEngine
 
 from neonkit._seams.sqlalchemy import is_anonymous, values_of, without_values
 from neonkit.db._keys.answers import json_of
-from neonkit.db._keys.keys import DROP_EXPIRED, KEEP, Key
+from neonkit.db._keys.keys import DROP_EXPIRED, EXPIRES_AT, KEEP, Key
 
 _IS_THERE = "neonkit_is_there"
 _MOST_SHAPES = 512
@@ -112,7 +112,10 @@ class KeyedStatement:
 
 
 def keyed_statement(
-    is_keyed: bool, statement: Executable, *conditions: ColumnElement[bool]
+    is_keyed: bool,
+    unless: str | None,
+    statement: Executable,
+    *conditions: ColumnElement[bool],
 ) -> KeyedStatement | None:
     """Put a key and conditions around a statement; `None` where that cannot be.
 
@@ -123,6 +126,7 @@ def keyed_statement(
 
     Args:
         is_keyed: whether it takes a key, and keeps its rows under it.
+        unless: the column whose value says that rows are not kept for good, if they are otherwise.
         statement: INSERT, UPDATE or DELETE … RETURNING, or a SELECT.
         conditions: what must be true in the statement's own snapshot.
     """
@@ -135,7 +139,7 @@ def keyed_statement(
     if effect is None or not names or len(set(names)) < len(names) or is_nameless:
         return None
     types = tuple(each.type for each in columns)
-    kept = _kept(names, types, has_conditions=bool(conditions)) if is_keyed else None
+    kept = _kept(names, types, unless, has_conditions=bool(conditions)) if is_keyed else None
     if is_keyed and kept is None:
         return None
     before = [_TURN, _EXPIRED] if is_keyed else []
@@ -223,14 +227,23 @@ def parameters_of(key: Key, names: tuple[str, ...], patience: float) -> dict[str
 
 @lru_cache(_MOST_SHAPES)
 def _kept(
-    names: tuple[str, ...], types: tuple[TypeEngine[Any], ...], *, has_conditions: bool
+    names: tuple[str, ...],
+    types: tuple[TypeEngine[Any], ...],
+    unless: str | None,
+    *,
+    has_conditions: bool,
 ) -> CTE | None:
     """The step that keeps the rows; `None` where a type would come back as another one."""
     written = [json_of(_quoted(name), kind) for name, kind in zip(names, types, strict=True)]
     if not all(written):
         return None
     answer = _ANSWER.format(columns=", ".join(map(str, written)))
-    keep = KEEP.format(answer=answer, where=f"WHERE {_HOLD}" if has_conditions else "")
+    expires_at = EXPIRES_AT
+    if unless is not None:
+        is_one = f"EXISTS (SELECT FROM neonkit_effect WHERE {_quoted(unless)} IS NOT NULL)"
+        expires_at = f"CASE WHEN {is_one} THEN {EXPIRES_AT} END"
+    where = f"WHERE {_HOLD}" if has_conditions else ""
+    keep = KEEP.format(answer=answer, expires_at=expires_at, where=where)
     statement = text(keep).bindparams(
         bindparam("neonkit_scope", type_=LargeBinary),
         bindparam("neonkit_key", type_=String),
