@@ -32,6 +32,7 @@ lock: .venv/dev
 	$(COMPILE) --group build -o requirements/serve.txt
 	$(COMPILE) --extra local --group build -o requirements/run.txt
 	$(COMPILE) --extra testing --group dev -o requirements/dev.txt
+	$(subst pyproject.toml,--group telemetry,$(COMPILE)) -o requirements/telemetry.txt
 
 clean:
 	rm -rf .venv .neonkit

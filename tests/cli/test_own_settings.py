@@ -34,6 +34,13 @@ class Ware(neonkit.TableModel, table=True):
 async def own() -> list[float]:
     return [settings.workerss, settings.request_timeout]
 """
+LISTENER = """
+from sqlalchemy import Engine, event
+
+@event.listens_for(Engine, "before_execute")
+def note(*_):
+    pass
+"""
 NOWHERE = "postgresql://ann:x@127.0.0.1:1/wrong"
 
 
@@ -70,6 +77,16 @@ def test_it_is_refused_by_its_own_rules(
     assert (done.code, done.output) == (2, "")
     assert "SHOP_POOL_SIZE: Input should be a valid integer" in done.error
     assert len(done.error.splitlines()) == 1
+
+
+def test_doctor_names_who_listens(run_neonkit: "Run", shop: dict[str, str], tmp_path: Path) -> None:
+    """A listener of every engine that nobody knows is named, with what it costs."""
+    with (tmp_path / "shop.py").open("a") as file:
+        file.write(LISTENER)
+    done = run_neonkit("doctor", "--json", env={**shop, "NEON_DATABASE_URL": NOWHERE})
+    named = [each for each in json.loads(done.output)["checks"] if each["name"] == "listeners"]
+    assert [each["status"] for each in named] == ["warn"]
+    assert "before_execute: shop.note" in named[0]["what"]
 
 
 def test_doctor_reads_them(run_neonkit: "Run", shop: dict[str, str]) -> None:

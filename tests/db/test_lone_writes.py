@@ -19,7 +19,7 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
-from neonkit.db import Driver, listen, unlisten, why_not_alone
+from neonkit.db import Driver, listen, strange_listeners, unlisten, why_not_alone
 from neonkit.db._units import sessions
 from neonkit.db._units.sessions import session_factory
 from neonkit.db._wire.connection import wire_connection_of
@@ -1038,6 +1038,30 @@ async def test_what_goes_alone(bench: Bench, name: str) -> None:
     assert "BEGIN" not in bench.sent
     assert bench.sent[-1] in {"INSERT", "UPDATE", "DELETE"}
     assert actual == expected
+
+
+async def test_who_listens_is_named(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Once in the log, and to whoever asks; a name that only looks like a tracer's is no tracer."""
+
+    def hear(*_: object) -> None:
+        pass
+
+    hear.__module__, hear.__qualname__ = (
+        "sentry_sdk.integrations.sqlalchemy",
+        "_after_cursor_execute",
+    )
+    with (
+        caplog.at_level("DEBUG", logger="neonkit.db"),
+        listening(bench.db.engine.sync_engine, "after_cursor_execute", hear),
+    ):
+        named = strange_listeners(bench.db.engine)
+        for _ in range(2):
+            async with bench.db.session() as session:
+                session.add(Tag(label="new"))
+                await session.commit()
+    assert named == [f"after_cursor_execute: {hear.__module__}.{hear.__qualname__}"]
+    assert [named[0] in record.getMessage() for record in caplog.records] == [True]
+    assert strange_listeners(bench.db.engine) == []
 
 
 async def test_a_bound_connection_keeps_its_transaction(bench: Bench) -> None:

@@ -36,6 +36,12 @@ SEAMS: Final = (
         "(self, protocol, transport, loop, addr, config, params)",
         "nothing can connect with asyncpg",
     ),
+    Seam(
+        _CONNECTION,
+        "_introspect_types",
+        "async (self, typeoids, timeout)",
+        "each connection asks about each enum again, in four round trips",
+    ),
     Seam(_CONNECTION, "_server_caps", ATTRIBUTE, "`jit` stays off on another client's backend"),
     Seam(_CONNECTION, "_transport", ATTRIBUTE, "a server that vanished is not found on asyncpg"),
     Seam(

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from neonkit.db import create_engine, strange_listeners
 from neonkit.settings import Settings, describe_database
 
 _NEON_RESERVES = 7  # connections of max_connections, for Neon's own use
 _POOLER_ADMITS = 10_000  # clients of Neon's pooler (max_client_conn)
+_NOWHERE = "postgresql://nobody@localhost/nothing"  # never connected to
 _OLDEST = 140_000  # server_version_num
 
 
@@ -61,6 +63,19 @@ def check_settings(settings: Settings) -> Iterator[Check]:
         yield Check("settings", "warn", what, fix if separator else None)
     yield _check_url(settings)
     yield from _check_hosts(settings)
+    yield from _check_listeners(settings)
+
+
+def _check_listeners(settings: Settings) -> Iterator[Check]:
+    """Ask an engine like the app's own; what the app does to every engine was done by now."""
+    engine = create_engine(_NOWHERE, driver=settings.database_driver)
+    for name in strange_listeners(engine):
+        yield Check(
+            "listeners",
+            "warn",
+            f"somebody listens to every engine ({name}), so each write has its BEGIN and COMMIT",
+            "listen by neonkit.db.listen, if it neither writes nor refuses",
+        )
 
 
 def _check_url(settings: Settings) -> Check:

@@ -15,7 +15,7 @@ from neonkit.db._statements.execution import rows_by_name
 from neonkit.db._statements.sql import sql_statement
 from neonkit.db._tables import make_tables, schemas_of
 from neonkit.db._templates import Bound, bind, build_once, unbound
-from neonkit.db._units.lone_writes import why_not_alone
+from neonkit.db._units.lone_writes import strange_listeners, why_not_alone
 from neonkit.db._units.sessions import AsyncSession, Session, carrying_guard
 from neonkit.db._wire.engine import Driver, create_engine, dsn_of, is_behind_pooler
 from neonkit.db._wire.estimates import execute_beside, expected_rows
@@ -70,6 +70,7 @@ __all__ = [
     "rows_by_name",
     "schemas_of",
     "sql_statement",
+    "strange_listeners",
     "unbound",
     "unlisten",
     "why_not_alone",

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import sqlalchemy
 from sqlalchemy import Column, Connection, Constraint, Engine, ForeignKeyConstraint, Table
 from sqlalchemy import inspect as inspected
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import (
     InstanceState,
     Mapper,
@@ -32,7 +33,7 @@ from neonkit.db._units.made_columns import (
     why_not_made,
 )
 from neonkit.db._wire.connection import wire_connection_of
-from neonkit.db._wire.listeners import heard_by_others
+from neonkit.db._wire.listeners import heard_by_others, strangers_on
 from neonkit.db._wire.returning_connection import is_returned
 
 _OURS = {"after_begin": 1, "after_transaction_end": 1}  # those of `_sessions`, on every session
@@ -176,6 +177,15 @@ def why_not_on(bind: Engine | Connection) -> str | None:
     if listeners_of(bind.dialect, "do_execute"):
         return "somebody listens to the engine's do_execute"
     return None
+
+
+def strange_listeners(engine: AsyncEngine) -> list[str]:
+    """Whoever listens to an engine and is not known, so that writes on it take a transaction.
+
+    Each as `before_execute: shop.monitoring.note`. `listen` vouches for one that neither writes nor
+    refuses; well-known tracers are known.
+    """
+    return list(strangers_on(engine.sync_engine, _ENGINE_EVENTS))
 
 
 def _why_not_table(mapper: Mapper[Any]) -> str | None:

@@ -3,7 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 from sqlalchemy import Dialect as AnyDialect
@@ -18,6 +18,7 @@ from neonkit.db._wire.connection import Reply, UnitOfWorkConnection, forget_text
 from neonkit.db._wire.connector import FACTS, ServerFacts, read_facts
 from neonkit.db._wire.dead_peers import find_dead_peer
 from neonkit.db._wire.dialect import NeonDialect
+from neonkit.db._wire.known_types import KnownTypes
 from neonkit.db._wire.membership import MembershipCompiler
 from neonkit.db._wire.phases import Sending
 from neonkit.dsn import Dsn
@@ -62,19 +63,46 @@ class _CountedProtocol:
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
-    __slots__ = ("trips_of",)
+    __slots__ = ("known_types", "trips_of")
 
     def __init__(self, protocol: Any, *args: Any) -> None:
         self.trips_of = _CountedProtocol(protocol)
+        self.known_types = KnownTypes()  # its own, until it is told whom it shares them with
         super().__init__(self.trips_of, *args)
 
     async def send(self, command: str) -> object:
         """Send a command that has no parameters, and wait for its end."""
         return await self.execute(command)
 
+    async def _introspect_types(self, typeoids: Any, timeout: Any) -> Any:
+        rows = self.known_types.recall(typeoids)
+        if rows is not None:
+            return rows, _NOT_SENT
+        rows, statement = await super()._introspect_types(typeoids, timeout)
+        self.known_types.learn(typeoids, rows, self)
+        return rows, statement
+
+    async def reload_schema_state(self) -> None:
+        """Forget what was learned about tables and types."""
+        self.known_types.forget()
+        await super().reload_schema_state()
+
+
+class _NotSent(NamedTuple):
+    """Stands for the query about types where none was sent, which has undone no other."""
+
+    name: str = "known"
+
+
+_NOT_SENT = _NotSent()
+
 
 class Connector(connector.Connector[_Connection]):
     """Opens connections of asyncpg's."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._known_types = KnownTypes()
 
     async def _open(self, dsn: Dsn) -> _Connection:
         # SQLAlchemy names and keeps the statements; a second cache inside asyncpg is never hit
@@ -86,6 +114,7 @@ class Connector(connector.Connector[_Connection]):
         connected = socket_of(connection)
         if connected is not None:
             find_dead_peer(connected, dsn.parameters)
+        connection.known_types = self._known_types
         return connection
 
     async def _learn(self, connection: _Connection) -> ServerFacts:

@@ -6,7 +6,8 @@ from typing import Any, Final, Literal, Never, TypeAlias, get_args
 
 from sqlalchemy import URL, Connection
 from sqlalchemy.dialects import registry
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from neonkit._seams.sqlalchemy import connect_by
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
@@ -97,7 +98,8 @@ def create_engine(  # noqa: PLR0913  # each a choice of its own, by name
         tracks_statements=_tracks_statements(dsn, pooler_tracks_statements),
         password=password,
     )
-    engine = create_async_engine(
+    # looked up at each call: tracers put theirs there, maybe after this module was imported
+    engine = sqlalchemy_asyncio.create_async_engine(
         URL.create(
             f"postgresql+neonkit_{driver}",
             username=dsn.user,

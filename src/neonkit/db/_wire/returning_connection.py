@@ -12,8 +12,8 @@ from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
-from neonkit._seams.sqlalchemy import listeners_of
 from neonkit.db._wire.connection import UnitOfWorkConnection
+from neonkit.db._wire.listeners import has_strangers
 from neonkit.db._wire.phases import Phase
 
 Renew = Callable[[UnitOfWorkConnection], None]
@@ -171,4 +171,4 @@ def is_returned(connection: Connection) -> bool:
 
 def _has_foreign_listeners(connection: Connection) -> bool:
     pool = connection.engine.pool
-    return any(len(listeners_of(pool, name)) > count for name, count in _OUR_LISTENERS.items())
+    return any(has_strangers(pool, name, count) for name, count in _OUR_LISTENERS.items())
