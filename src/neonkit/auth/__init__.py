@@ -2,6 +2,7 @@
 
 from neonkit._public_names import show_public_names
 from neonkit.auth._issuers import Issuer, IssuerTokens, check_issuer_url, issuer_of
+from neonkit.auth._one_time_tokens import OneTimeTokens
 from neonkit.auth._password_rules import weakness_of
 from neonkit.auth._passwords import hash_password, needs_rehash, verify_password
 from neonkit.auth._principals import Principal, SignIn
@@ -30,6 +31,7 @@ __all__ = [
     "Issuer",
     "IssuerTokens",
     "Limit",
+    "OneTimeTokens",
     "Principal",
     "Ride",
     "SecurityEvent",

@@ -61,6 +61,19 @@ _REVISIONS = (
         """,
         "CREATE INDEX ON neonkit.throttles (ends_at)",
     ),
+    (
+        # the newest token that somebody was sent, for each purpose; no token is kept
+        """
+        CREATE TABLE neonkit.one_time_tokens (
+          purpose text NOT NULL,
+          subject text NOT NULL,
+          digest bytea NOT NULL,
+          expires_at timestamptz NOT NULL,
+          PRIMARY KEY (purpose, subject)
+        )
+        """,
+        "CREATE UNIQUE INDEX ON neonkit.one_time_tokens (digest)",
+    ),
 )
 
 
