@@ -94,14 +94,22 @@ class Conditions:
     def __len__(self) -> int:
         return len(self.own) + (self.guard is not None)
 
+    def judge_guard(self, verdicts: Sequence[object]) -> None:
+        """Take a statement's verdict on the guard alone.
+
+        Raises:
+            Exception: the guard's failure, where it did not hold.
+        """
+        if self.guard is not None:
+            self.guard.judge(holds=verdicts[0])
+
     def judge(self, verdicts: Sequence[object]) -> None:
         """Take a statement's verdicts.
 
         Raises:
             Exception: the error of the first condition that did not hold.
         """
-        if self.guard is not None:
-            self.guard.judge(holds=verdicts[0])
+        self.judge_guard(verdicts)
         own = verdicts[len(verdicts) - len(self.own) :]
         for condition, holds in zip(self.own, own, strict=True):
             if not holds:

@@ -26,7 +26,7 @@ from neonkit.db._statements.execution import (
 )
 from neonkit.db._tables import make_tables
 from neonkit.db._templates import bind
-from neonkit.db._units.retries import RetryBudget, retry_contention
+from neonkit.db._units.retries import retry
 from neonkit.db._units.sessions import AsyncSession, LentSession, session_factory
 from neonkit.db._wire.connector import Connector, Probe
 from neonkit.db._wire.dialect import NeonDialect
@@ -59,10 +59,8 @@ class Database:
     def __init__(
         self, engine: AsyncEngine, *, lone_writes: bool = True, open_reads: bool = True
     ) -> None:
-        connector = _connector_of(engine)
+        self._connector = connector = _connector_of(engine)
         self.engine = engine
-        self._patience = connector.timeouts.lock
-        self._retries = RetryBudget()
         self._probe = Probe(connector)
         self._route = StatementRoute(
             engine.sync_engine, self.session, is_lone=lone_writes, is_open=open_reads
@@ -101,8 +99,9 @@ class Database:
         """Run a function of a session, commit, and return what it returned.
 
         It is run again, as a whole and on a fresh session, when it collides with another
-        transaction (SQLSTATE 40001, 40P01, 55P03), inside the request's deadline: it must do
-        nothing else that cannot be repeated. It does not commit.
+        transaction (SQLSTATE 40001, 40P01, 55P03) or loses its connection, inside the request's
+        deadline and before its response begins: it must do nothing else that cannot be repeated.
+        It does not commit.
 
         Under a key it happens once: what it returns, a response model that its return annotation
         names, is kept in the same transaction, and a repeat gets it again. An error of ours with a
@@ -113,7 +112,8 @@ class Database:
             IdempotencyInProgressError: the first request with this key is still running.
             UnstorableAnswerError: there is a key, and no response model.
         """
-        return await retry_contention(lambda: run_unit(self.session, work, key), self._retries)
+        decides = None if key is None else key.keeps
+        return await retry(lambda: run_unit(self.session, work, key), self._connector, decides)
 
     async def execute(
         self,
@@ -126,7 +126,8 @@ class Database:
         """Execute one statement that is a whole unit of work, commit, and return its rows by name.
 
         It takes one round trip. Under a key it happens once: a repeat gets the same values of the
-        same types, without an effect. It is run again as `run_transaction` runs its function again.
+        same types, without an effect. It is sent again as `run_transaction` runs its function
+        again; a write without a key only where nothing can have been committed.
 
         Key and conditions travel inside of an INSERT, UPDATE or DELETE with RETURNING, and of a
         SELECT; `text()`, a write without RETURNING and an INSERT of several sets of values take a
@@ -149,8 +150,9 @@ class Database:
         if parameters:
             bound = bound._replace(values={**bound.values, **parameters})
         under = Conditions.of(conditions, current_scope().guard)
-        unit = StatementUnit(bound, key, under, self._patience)
-        return await retry_contention(lambda: execute_unit(self._route, unit), self._retries)
+        unit = StatementUnit(bound, key, under, self._connector.timeouts.lock)
+        decides = None if key is None else key.keeps
+        return await retry(lambda: execute_unit(self._route, unit), self._connector, decides)
 
     async def judge(self, guard: Guard) -> None:
         """Ask a guard's condition in a round trip of its own.
@@ -158,12 +160,12 @@ class Database:
         Raises:
             Exception: its failure, where it does not hold.
         """
-        await judge_guard(self._route, guard)
+        await retry(lambda: judge_guard(self._route, guard), self._connector)
 
     @property
     def is_local(self) -> bool:
         """The database is on this machine, judged by its address."""
-        return _connector_of(self.engine).dsn.is_local
+        return self._connector.dsn.is_local
 
     @property
     def max_connections(self) -> int | None:
@@ -209,7 +211,7 @@ class Database:
     @property
     def health(self) -> ObservedHealth:
         """The database's health, as traffic shows it."""
-        return _connector_of(self.engine).health
+        return self._connector.health
 
     def watch(self, witness: Witness) -> None:
         """Tell somebody of wake-ups, of waits for a connection and of attempts made again."""

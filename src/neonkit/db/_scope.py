@@ -26,6 +26,8 @@ class Scope:
         guard: a condition that every statement of its sessions depends on; `None` for none.
         has_sent_commit: whether a COMMIT, or a statement that is one, has been sent. From then on
             it goes on to its end, whoever loses interest in it.
+        doubts: how much is on its way, or was lost, that may have been committed.
+        is_answered: whether its response has begun.
     """
 
     deadline: float | None = None
@@ -34,6 +36,8 @@ class Scope:
     label: Callable[[], str] = _unnamed
     guard: Guard | None = None
     has_sent_commit: bool = False
+    doubts: int = 0
+    is_answered: bool = False
 
     def remaining(self) -> float | None:
         """Seconds left until the deadline, never negative; `None` where there is no bound."""

@@ -52,6 +52,7 @@ class NetworkFaults:
         delay: seconds that a round trip takes longer; half in each direction.
         slice_bytes: how many bytes are written at once; `None` for all that are there.
         cut: to be taken by one session.
+        cuts: how many were taken.
         refusal: what a new connection is told; `None` lets it in.
         refusals_left: how many are told so; `None` for all.
         calm: cleared while nothing moves.
@@ -64,6 +65,7 @@ class NetworkFaults:
         self.delay = 0.0
         self.slice_bytes: int | None = None
         self.cut: Cut | None = None
+        self.cuts = 0
         self.refusal: str | None = None
         self.refusals_left: int | None = None
         self.calm = asyncio.Event()
@@ -110,6 +112,7 @@ class NetworkFaults:
         if moment is None or self.cut is None or self.cut.moment != moment:
             return None
         when, self.cut = self.cut.when, None
+        self.cuts += 1
         return when
 
 

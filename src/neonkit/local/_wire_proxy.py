@@ -147,6 +147,11 @@ class WireProxy:
     def slice_bytes(self, size: int | None) -> None:
         self._faults.slice_bytes = size
 
+    @property
+    def cuts(self) -> int:
+        """How many connections were torn where `cut_at` said so."""
+        return self._faults.cuts
+
     @contextmanager
     def counting(self) -> Iterator[Trips]:
         """Collect the round trips of the block, on all connections."""

@@ -31,9 +31,12 @@ def answer_to(scope: Scope, error: Exception) -> tuple[Response, bool]:
 
 
 def _late(scope: Scope, error: Exception) -> Exception:
-    """Name the time limit that ended a statement; one that its own bound ended stays as it is."""
+    """Name the time limit that ended a statement; one that its own bound ended stays as it is.
+
+    And nothing is told as undone while something else of the request may have been committed.
+    """
     limit = time_limit_of(scope)
-    if limit is None or not limit.has_passed:
+    if limit is None or not (limit.has_passed or limit.is_in_doubt):
         return error
     known = error if isinstance(error, ProblemError) else problem_error_of(error)
     return error if known is None else limit.name_itself(known)

@@ -200,6 +200,7 @@ class RequestRecord:
     def _start(self, message: Message) -> None:
         if self.limit is not None:
             self.limit.end()
+        self.spent.is_answered = True
         self.status = message["status"]
         self._seconds = time.perf_counter() - self._started
         self.scope["state"]["process_time"] = self._seconds

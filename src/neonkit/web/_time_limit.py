@@ -8,7 +8,12 @@ from starlette.requests import HTTPConnection
 from starlette.types import Scope as ConnectionScope
 
 from neonkit.db import Scope
-from neonkit.errors import DatabaseUnavailableError, DeadlineError, ProblemError
+from neonkit.errors import (
+    DatabaseUnavailableError,
+    DeadlineError,
+    OutcomeUnknownError,
+    ProblemError,
+)
 from neonkit.web._route_names import method_of, route_of
 
 _IN_SCOPE = "neonkit.time_limit"
@@ -42,6 +47,11 @@ class TimeLimit:
         """The end of it has come, for the database at least."""
         return self._spent.remaining() == 0.0
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Something was sent that may have been committed, and its answer was lost."""
+        return self._spent.doubts > 0
+
     def change(self, seconds: float | None) -> None:
         """Give the request another time, counted from its beginning; `None` for no limit."""
         if seconds is None or self.timer.expired():
@@ -58,8 +68,10 @@ class TimeLimit:
             self._spent.deadline = None
             self.timer.reschedule(None)
 
-    def error(self) -> DeadlineError:
+    def error(self) -> ProblemError:
         """The error that ends the request: which setting, and of which route."""
+        if self.is_in_doubt:
+            return OutcomeUnknownError()
         return DeadlineError(
             f"{self._said()}, and was stopped; what it had not committed is undone."
         )
@@ -69,6 +81,8 @@ class TimeLimit:
         if isinstance(error, DeadlineError):
             return self.error()
         if isinstance(error, DatabaseUnavailableError):
+            if self.is_in_doubt:
+                return OutcomeUnknownError()
             return DatabaseUnavailableError(
                 f"{self._said()}, and the database had not answered; nothing was changed. "
                 "Try again shortly."

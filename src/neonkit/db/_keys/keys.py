@@ -157,6 +157,10 @@ class Key:
             kind = self.kind_of(answer.problem)
             raise kind.restored(answer.detail, answer.field_problems())
 
+    def keeps(self, error: Exception) -> bool:
+        """True if an error is an answer that is kept."""
+        return isinstance(error, ProblemError) and self.slug_of(error) is not None
+
     def refusal(self, error: ProblemError) -> StoredAnswer | None:
         """An error as it is kept; `None` for one that is not."""
         slug = self.slug_of(error)

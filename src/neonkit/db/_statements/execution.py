@@ -32,9 +32,9 @@ from neonkit.db._statements.keyed_statement import (
 )
 from neonkit.db._templates import Bound, build_once
 from neonkit.db._units.lone_writes import why_not_on
-from neonkit.db._units.retries import CONTENTION
 from neonkit.db._units.sessions import AsyncSession, is_beginning_heard
 from neonkit.db._wire.connection import wire_connection_of
+from neonkit.db._wire.retries import CONTENTION
 from neonkit.errors import IdempotencyInProgressError
 
 _MOST_SHAPES = 512
@@ -120,7 +120,13 @@ async def execute_unit(route: StatementRoute, unit: StatementUnit) -> Result[Any
         done = await _execute(route, keyed.statement, {**unit.whole.values, **taking})
     except DBAPIError as error:
         return await _settle(route, unit, error)
-    unit.conditions.judge(keyed.verdicts_of(done.rows))
+    verdicts = keyed.verdicts_of(done.rows)
+    if unit.key is not None and not all(verdicts):
+        # what it did the first time may be why a condition fails now
+        kept = _replayed(unit, await _look(route, unit))
+        if kept is not None:
+            return kept
+    unit.conditions.judge(verdicts)
     return rows_by_name(keyed.names, keyed.rows_of(done.rows))
 
 
@@ -218,19 +224,33 @@ async def _settle(route: StatementRoute, unit: StatementUnit, error: DBAPIError)
     if fault is None or not _is_decided(fault):
         raise error
     found = await _look(route, unit)
+    kept = _replayed(unit, found)
+    if kept is not None:
+        return kept
     unit.conditions.judge(found[: len(unit.conditions)])
     if unit.key is None:
         raise error
-    is_free, *_ = looked_up = found[len(unit.conditions) :]
-    answer = unit.key.answer_in(looked_up)
-    if answer is not None:
-        unit.key.replay(answer)
-        return _kept_result(answer)
+    is_free = found[len(unit.conditions)]
     if fault.kind not in CONTENTION:
         return await _execute_apart(route, unit)  # where a refusal is kept
     if not is_free:
         raise IdempotencyInProgressError from error
     raise error
+
+
+def _replayed(unit: StatementUnit, found: Sequence[Any]) -> Result[Any] | None:
+    """The answer that is kept under a statement's key; `None` where none is.
+
+    Args:
+        unit: the statement.
+        found: what `_look` found. The guard comes before the key, other conditions after it.
+    """
+    unit.conditions.judge_guard(found)
+    answer = None if unit.key is None else unit.key.answer_in(found[len(unit.conditions) :])
+    if unit.key is None or answer is None:
+        return None
+    unit.key.replay(answer)
+    return _kept_result(answer)
 
 
 def _is_decided(fault: Fault) -> bool:

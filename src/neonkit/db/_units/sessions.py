@@ -239,8 +239,8 @@ def _begin_on(session: Session, _transaction: SessionTransaction, connection: Co
             wire.send_next_alone()
 
     begin_on(wire)
-    if is_open and _may_return(connection, session):
-        connection.return_after_reads(begin_on)
+    if is_open and _may_renew(connection, session):
+        connection.renew_by(begin_on)
 
 
 _ANY = Session()  # unbound: it hears what every session hears
@@ -251,8 +251,8 @@ def is_beginning_heard() -> bool:
     return len(listeners_of(_ANY, "after_begin")) > 1
 
 
-def _may_return(connection: Connection, session: Session) -> TypeGuard[ReturningConnection]:
-    """True if nobody counts on having one connection until the session's end."""
+def _may_renew(connection: Connection, session: Session) -> TypeGuard[ReturningConnection]:
+    """True if nobody counts on having this one connection until the session's end."""
     return (
         isinstance(connection, ReturningConnection)
         and not isinstance(session.bind, Connection)
@@ -370,7 +370,8 @@ def carrying_guard(session: SQLAlchemySession) -> Iterator[None]:
             return
         with wire.vouched_for():
             yield
-        wire.settle()
+        used = wire_connection_of(connection) or wire  # another one, where that was lost
+        used.settle()
 
 
 def _is_quiet(connection: Connection) -> bool:

@@ -212,7 +212,6 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
             prepared_statement_name_func=_names().__next__ if keeps else _unnamed,
         )
         self.not_older_than: float = 0
-        self._is_prepared = False
 
     @property
     def trips(self) -> int:  # type: ignore[override]  # it is only read
@@ -220,21 +219,17 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
         connection: _Connection = self.driver_connection
         return connection.trips_of.trips
 
-    @property
-    def has_maybe_committed(self) -> bool:
-        """True if the connection was lost after the statement had been prepared, not before."""
-        return self._is_prepared and super().has_maybe_committed
-
     async def _exchange(self, sql: str, arguments: Any, begins: bool, is_batch: bool) -> Reply:
-        self._is_prepared = False
+        self._has_left = False
         if begins:
             await self.begin()
         if is_batch:
             await self._check_type_cache_invalidation(self.not_older_than)
+            self._has_left = True
             await self._connection.executemany(sql, arguments)
             return Reply(None, -1)
         prepared, attributes = await self._prepare(sql, self.not_older_than)
-        self._is_prepared = True
+        self._has_left = True
         rows = deque(await prepared.fetch(*arguments))
         tag: str = prepared.get_statusmsg() or ""
         return Reply(tag, _count_in(tag), rows, _described(attributes))

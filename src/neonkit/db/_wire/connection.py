@@ -62,6 +62,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         phase: where the unit of work that has it stands with its transaction.
         writes: how much of that transaction has written something.
         check: a condition that every unit of work on it depends on; `None` for none.
+        budget: of the retries of all connections.
         trips: round trips since it was opened, the opening excepted.
         only_reads: whether this unit of work only reads, whatever the next one does.
     """
@@ -77,6 +78,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
     ) -> None:
         super().__init__(dbapi, connection, **options)  # type: ignore[arg-type]  # as its driver made it
         self.timeouts = connector.timeouts
+        self.budget = connector.budget
         self.health = connector.health
         self.phase = Phase.CONNECTING
         self.writes = UncommittedWrites()
@@ -88,6 +90,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         self._opened = connection
         self._opened_at = time.monotonic()
         self._bounds_on_server = connector.bounds_on_server
+        self._has_left = False  # what commits, if anything does, for the server
         self._has_read_committed = connector.has_read_committed
 
     @property
@@ -153,6 +156,10 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         """True if the check has held for this unit of work, and is not sent again."""
         return self._is_vouched_for
 
+    def take_over(self, *, is_settled: bool) -> None:
+        """Go on with a unit of work that was on another connection before."""
+        self._is_vouched_for = is_settled
+
     def settle(self) -> None:
         """Note that a statement carried the check, and that it held."""
         if self.check is not None:
@@ -207,14 +214,9 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             if not sql.startswith(_SAVEPOINTS):  # which may be sent in a failed transaction
                 await self._prove(sending)
             begins = self.needs_begin(sending)
-            current_scope().has_sent_commit |= sending is Sending.LONE
-            try:
-                reply = await self.bounded(self._exchange(sql, arguments, begins, is_batch))
-            except Exception as error:
-                if sending is Sending.LONE and self.has_maybe_committed:
-                    self._forget_values(error)
-                    raise OutcomeUnknownError from error
-                raise
+            commits = not (begins or self.phase is Phase.OPEN or sending is Sending.PLAIN)
+            exchange = self._exchange(sql, arguments, begins, is_batch)
+            reply = await (self._committed(exchange) if commits else self.bounded(exchange))
         if is_batch:
             self.writes.note_write()
         else:
@@ -258,10 +260,31 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             has_read_committed=self._has_read_committed,
         )
 
-    @property
-    def has_maybe_committed(self) -> bool:
-        """True if the connection was lost while a statement was on its way that commits itself."""
-        return self.is_known_closed
+    async def _committed(self, exchange: Awaitable[Answer]) -> Answer:
+        """Wait for what commits: a statement outside of a transaction, or COMMIT itself.
+
+        As long as its answer is out, the scope is in doubt.
+
+        Raises:
+            OutcomeUnknownError: the connection was lost, and it may have committed.
+        """
+        scope = current_scope()
+        scope.has_sent_commit = True
+        scope.doubts += 1
+        try:
+            answer = await self.bounded(exchange)
+        except Exception as error:
+            if self.is_known_closed and self._has_left and not self._is_refused(error):
+                self._forget_values(error)
+                raise OutcomeUnknownError from error
+            scope.doubts -= 1
+            raise
+        scope.doubts -= 1
+        return answer
+
+    def _is_refused(self, error: Exception) -> bool:
+        """True if the server said that it did not do it, before it hung up."""
+        return False
 
     def beginning(self) -> list[str]:
         """The commands that begin a transaction and bound its waits on the server."""
@@ -340,16 +363,20 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             self.wait_for(self.clean_up(self._opened.send("ROLLBACK")))
 
     def commit(self) -> None:
-        """Commit; a connection lost meanwhile leaves the outcome unknown."""
+        """Commit; a connection lost meanwhile leaves the outcome unknown, of what was not read."""
+        only_reads = self.is_read_only or self.only_reads
         if not self._end_unit():
             return
-        current_scope().has_sent_commit = True
         try:
-            self.wait_for(self.bounded(self._opened.send("COMMIT")))
-        except Exception as error:
-            if self.is_known_closed:
-                raise OutcomeUnknownError from error
-            raise
+            self.wait_for(self._committed(self._send_commit()))
+        except OutcomeUnknownError:
+            if not only_reads:
+                raise
+            current_scope().doubts -= 1
+
+    async def _send_commit(self) -> None:
+        self._has_left = True
+        await self._opened.send("COMMIT")
 
     def _end_unit(self) -> bool:
         """Forget the unit of work; tell whether it had a transaction."""

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.engine.interfaces import IsolationLevel
 
+from neonkit.db._backoff import RetryBudget
 from neonkit.db._policies import TimeoutPolicy
 from neonkit.db._wire.driver_connection import DriverConnection
 from neonkit.db._wire.observed_health import ObservedHealth
@@ -68,6 +69,7 @@ class Connector(ABC, Generic[Link]):
         facts: what the first connection learned; `None` before.
         openings: the connections that are being opened for the pool.
         health: what connecting and every statement say of the database's health.
+        budget: for doing again what failed.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Connector(ABC, Generic[Link]):
         self.health = ObservedHealth()
         self._outage = Outage()
         self.openings = Openings(self.attempt, timeouts, self._outage, self.health)
+        self.budget = RetryBudget()
         self.dsn = dsn
         self._password = password
         self._address = _bounded_by_server(dsn, timeouts)

@@ -102,6 +102,8 @@ class _Flight(psycopg.AsyncPipeline):
         if not self.result_queue and results[0].status == pq.ExecStatus.FATAL_ERROR:
             # what fails at the very end, such as a deferred constraint, comes before Sync's answer
             self.result_queue.append(None)
+        elif _is_refusal(results[0]):
+            self._conn.has_refused = True
         try:
             super()._process_results(queued, results)
         except psycopg.Error as error:
@@ -123,16 +125,20 @@ class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
     Attributes:
         trips: round trips since it was opened, the opening excepted.
         is_left: whether somebody gave up waiting in the middle of a statement.
+        has_refused: whether the server said of the last statement, before its end, that it failed.
     """
 
     trips = 0
     is_left = False
+    has_refused = False
 
     async def send(self, command: str) -> Sequence[PGresult]:
         """Send a command that has no parameters, and wait for its end."""
         self.count()
+        self.has_refused = False
         async with self.lock:
             results: list[PGresult] = await self.wait(_answers(self.pgconn, command.encode()))
+        self.has_refused = _is_refusal(results[0])
         for result in results:
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 raise psycopg.errors.error_from_result(result)
@@ -145,6 +151,7 @@ class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
         Args:
             before: commands without parameters that go first.
         """
+        self.has_refused = False
         flight = self._pipeline = _Flight(self)
         try:
             async with flight:
@@ -208,6 +215,11 @@ class _Connection(psycopg.AsyncConnection[tuple[Any, ...]]):
         """Close it at once."""
         if not self.is_left:
             self.pgconn.finish()
+
+
+def _is_refusal(result: PGresult) -> bool:
+    """True of an error that the server sent; libpq makes one up where it only hung up."""
+    return result.error_field(pq.DiagnosticField.SQLSTATE) is not None
 
 
 def _answers(pgconn: PGconn, command: bytes) -> PQGen[list[PGresult]]:
@@ -393,6 +405,7 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_psycopg_connectio
             self._companion = None
 
     async def _exchange(self, sql: Any, arguments: Any, begins: bool, is_batch: bool) -> Reply:
+        self._has_left = True
         companion = self._companion
         if companion is not None and companion.held is None:
             companion.held = sql, arguments
@@ -427,6 +440,9 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_psycopg_connectio
             await self.begin()
         self.driver.count(2)  # DECLARE, and what its columns are
         await cursor.execute(sql, arguments)
+
+    def _is_refused(self, error: Exception) -> bool:
+        return self.driver.has_refused
 
     def _see_phase(self) -> None:
         """Note whether a transaction is open, as the server said with its last answer."""

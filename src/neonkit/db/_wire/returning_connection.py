@@ -1,9 +1,13 @@
 """Connections that a session gives back after each plain read, and takes again when it goes on.
 
 A handler that waits for another service between two reads holds none of the pool's connections
-meanwhile. SQLAlchemy's own `Connection` lasts as before: only its place in the pool comes and goes.
+meanwhile. One that is lost is replaced, and its statement is sent again, where no transaction had
+begun before it. SQLAlchemy's own `Connection` lasts as before: only its place in the pool comes and
+goes.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -11,26 +15,59 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import await_
 
 from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.listeners import has_strangers
 from neonkit.db._wire.phases import Phase
+from neonkit.db._wire.retries import Retries
 
 Renew = Callable[[UnitOfWorkConnection], None]
 
 _OUR_LISTENERS = {"checkout": 1, "checkin": 1, "reset": 0}  # those of `replace_stale`
 
 
+class _Attempt:
+    """An attempt at a statement: the connection that it goes to, and what went before.
+
+    Attributes:
+        fairy: the pool's hold on it.
+        was_in_the_open: whether all that its unit of work did before were plain reads.
+        is_settled: whether its check had held before.
+        budget: of its retries.
+    """
+
+    def __init__(self, fairy: PoolProxiedConnection) -> None:
+        wire: object = fairy.dbapi_connection
+        assert isinstance(wire, UnitOfWorkConnection), "of an engine of ours"  # noqa: S101
+        self.fairy, self._wire = fairy, wire
+        self.was_in_the_open = wire.phase is Phase.DEFERRED
+        self.is_settled = wire.is_settled
+        self.budget = wire.budget
+        self._started = time.monotonic()
+
+    @property
+    def has_begun(self) -> bool:
+        """True if a transaction began with it."""
+        return self._wire.phase is Phase.OPEN
+
+    def retries(self) -> Retries:
+        """Begin to count its retries."""
+        return Retries(self._wire, self._started)
+
+
 class ReturningConnection(Connection):
     """SQLAlchemy's connection of an engine of `create_engine`.
 
-    It keeps its place in the pool as ever, until a session says how to go on without
-    (`return_after_reads`).
+    It keeps its place in the pool as ever, until a session says how to go on with another one
+    (`renew_by`).
     """
 
     _renew: Renew | None = None
+    _returns = False
     _executing = 0  # several tasks may use one session at once
     _is_returned = False
+    _is_missing = False  # it was given back, and none could be taken since
     _is_held = False
     _is_ending = False
     _was_settled = False
@@ -43,7 +80,7 @@ class ReturningConnection(Connection):
     @property
     def invalidated(self) -> bool:
         """True if its connection was lost; one that was given back is not."""
-        return not self._is_returned and super().invalidated
+        return (not self._is_returned or self._is_missing) and super().invalidated
 
     @property
     def connection(self) -> PoolProxiedConnection:
@@ -64,16 +101,17 @@ class ReturningConnection(Connection):
         """SQLAlchemy's own: nobody sends anything by it."""
         return super().connection.info
 
-    def return_after_reads(self, renew: Renew) -> None:
-        """Give the connection back after each plain read, while all statements are plain reads.
+    def renew_by(self, renew: Renew) -> None:
+        """Give the connection back after each plain read, and replace one that is lost.
 
-        Listeners of the pool may count on one connection for a transaction: then it stays.
+        Both as long as all statements are plain reads. Listeners of the pool may count on one
+        connection for a transaction: then it is only replaced.
 
         Args:
             renew: prepares a connection that is taken later, as the first one was.
         """
-        if not _has_foreign_listeners(self):
-            self._renew = renew
+        self._renew = renew
+        self._returns = not _has_foreign_listeners(self)
 
     def keep(self) -> None:
         """Keep the connection from now on: somebody has taken it out of the session."""
@@ -96,19 +134,50 @@ class ReturningConnection(Connection):
         *,
         execution_options: Mapping[str, Any] | None = None,
     ) -> CursorResult[Any]:
-        """Execute a statement, all of whose rows are here when it returns."""
-        self._executing += 1
-        try:
-            result = super().execute(statement, parameters, execution_options=execution_options)
-        finally:
-            self._executing -= 1
+        """Execute a statement, all of whose rows are here when it returns.
+
+        It is sent again after a fault, where nothing of its unit of work is lost by that: all that
+        went before were plain reads, and it cannot have been committed.
+        """
+        if self._renew is None:
+            return super().execute(statement, parameters, execution_options=execution_options)
+        retries: Retries | None = None
+        while True:
+            attempt = _Attempt(super().connection)
+            self._executing += 1
+            try:
+                result = super().execute(statement, parameters, execution_options=execution_options)
+            except Exception as error:
+                if not attempt.was_in_the_open:
+                    raise
+                retries = retries or attempt.retries()
+                pause = retries.pause_after(error, has_begun=attempt.has_begun)
+                if pause is None:
+                    raise
+            else:
+                break
+            finally:
+                self._executing -= 1
+            self._drop(attempt)
+            await_(asyncio.sleep(pause))
+        attempt.budget.earn()
         self._return()
         return result
+
+    def scalar(
+        self,
+        statement: Executable,
+        parameters: Any = None,  # noqa: ANN401  # SQLAlchemy's own
+        *,
+        execution_options: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401  # SQLAlchemy's own
+        """The first value of the first row that a statement returns."""
+        return self.execute(statement, parameters, execution_options=execution_options).scalar()
 
     def _return(self) -> None:
         fairy = self._dbapi_connection
         is_in_use = self._executing or self._is_held or self._nested_transaction
-        if self._renew is None or is_in_use or fairy is None:
+        if not self._returns or is_in_use or fairy is None:
             return
         wire = fairy.dbapi_connection
         if not isinstance(wire, UnitOfWorkConnection) or wire.phase is not Phase.DEFERRED:
@@ -120,7 +189,9 @@ class ReturningConnection(Connection):
     def _revalidate_connection(self) -> PoolProxiedConnection:
         if self._renew is None or not self._is_returned:
             return super()._revalidate_connection()
+        self._is_missing = True
         fairy = self.engine.raw_connection()
+        self._is_missing = False
         taken = self._dbapi_connection
         if taken is not None:  # by another task, while this one waited for the pool
             fairy.close()
@@ -129,9 +200,17 @@ class ReturningConnection(Connection):
         assert isinstance(wire, UnitOfWorkConnection), "of the same engine"  # noqa: S101
         self._dbapi_connection, self._is_returned = fairy, False
         self._renew(wire)
-        if self._was_settled:
-            wire.settle()
+        wire.take_over(is_settled=self._was_settled)
         return fairy
+
+    def _drop(self, attempt: "_Attempt") -> None:
+        """Go on without the connection of an attempt that failed."""
+        fairy, self._was_settled = self._dbapi_connection, attempt.is_settled
+        if fairy is not None and fairy is not attempt.fairy:
+            return  # another task has taken a new one meanwhile
+        self._dbapi_connection, self._is_returned = None, True
+        if fairy is not None:
+            fairy.invalidate()
 
     def _commit_impl(self) -> None:
         if self._is_returned:

@@ -1,0 +1,89 @@
+"""Retries: what may be sent again after a fault, how soon, and for how long."""
+
+import time
+from typing import Protocol
+
+from neonkit.db._backoff import Backoff, RetryBudget
+from neonkit.db._faults.classification import fault_of
+from neonkit.db._faults.sqlstates import FaultKind
+from neonkit.db._policies import TimeoutPolicy
+from neonkit.db._scope import current_scope
+from neonkit.db._wire.observed_health import ObservedHealth
+
+CONTENTION = {FaultKind.SERIALIZATION, FaultKind.DEADLOCK, FaultKind.LOCK_TIMEOUT}
+"""Faults of a unit of work that collided with another: SQLSTATE 40001, 40P01, 55P03."""
+
+_AWAY = {
+    FaultKind.STALE_PLAN,
+    FaultKind.CONNECTION_LOST,
+    FaultKind.UNAVAILABLE,
+    FaultKind.TOO_MANY_CONNECTIONS,
+    FaultKind.READ_ONLY,
+}
+_ONCE = {FaultKind.READ_ONLY}  # a standby stays one for longer than a request lasts
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.5
+
+
+class RetrySource(Protocol):
+    """What an engine has one of: the budget, the bounds on waits, and its health."""
+
+    @property
+    def budget(self) -> RetryBudget:
+        """Shared by all retries."""
+        ...
+
+    @property
+    def timeouts(self) -> TimeoutPolicy:
+        """Where nobody set a deadline, `request` is one."""
+        ...
+
+    @property
+    def health(self) -> ObservedHealth:
+        """Where each retry is noted."""
+        ...
+
+
+class Retries:
+    """The retries of one unit of work, until the deadline of its scope.
+
+    Nothing of what it did may have been committed, or it must be such that a second time does
+    nothing: its callers see to that.
+
+    Args:
+        source: the connector, or a connection of its.
+        started: when the first attempt began, on the monotonic clock.
+    """
+
+    def __init__(self, source: RetrySource, started: float) -> None:
+        self._budget, self._health = source.budget, source.health
+        deadline = current_scope().deadline
+        self._deadline = started + source.timeouts.request if deadline is None else deadline
+        self._spent: set[FaultKind] = set()
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, self._deadline)
+
+    def pause_after(self, error: Exception, *, has_begun: bool = False) -> float | None:
+        """Seconds until the next attempt; `None` where there is to be none.
+
+        Args:
+            error: what the last attempt failed with.
+            has_begun: the attempt is a statement that began a transaction by itself. Then only
+                what befell its connection is a reason: a lock that it did not get is told.
+        """
+        fault = fault_of(error)
+        kinds = (_AWAY if has_begun else _AWAY | CONTENTION) - self._spent
+        if fault is None or fault.kind not in kinds:
+            return None
+        self._spent |= _ONCE & {fault.kind}
+        return self.pause(fault.kind)
+
+    def pause(self, reason: FaultKind) -> float | None:
+        """The same after an error that is a reason, whatever it is."""
+        pause = self._backoff.pause()
+        if pause is None:
+            return None
+        wait = self._budget.take(self._deadline - time.monotonic())
+        if wait is None:
+            return None
+        self._health.witness.count_retry(reason.value)
+        return max(pause, wait)
