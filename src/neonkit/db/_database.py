@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from neonkit.db._conditions import Condition, Conditions, Guard
 from neonkit.db._keys.keys import Key
-from neonkit.db._keys.transactions import run_unit
+from neonkit.db._keys.marks import MarkedUnit
+from neonkit.db._keys.transactions import run_keyed_unit, run_unit
 from neonkit.db._schema import bring_schema
 from neonkit.db._scope import current_scope
 from neonkit.db._statements.execution import (
@@ -101,7 +102,8 @@ class Database:
         It is run again, as a whole and on a fresh session, when it collides with another
         transaction (SQLSTATE 40001, 40P01, 55P03) or loses its connection, inside the request's
         deadline and before its response begins: it must do nothing else that cannot be repeated.
-        It does not commit.
+        It does not commit. To know after a lost COMMIT whether that had arrived, its transaction
+        leaves a mark among the toolkit's keys, where the database has these.
 
         Under a key it happens once: what it returns, a response model that its return annotation
         names, is kept in the same transaction, and a repeat gets it again. An error of ours with a
@@ -112,8 +114,13 @@ class Database:
             IdempotencyInProgressError: the first request with this key is still running.
             UnstorableAnswerError: there is a key, and no response model.
         """
-        decides = None if key is None else key.keeps
-        return await retry(lambda: run_unit(self.session, work, key), self._connector, decides)
+        lend, connector = self.session, self._connector
+        if key is not None:
+            return await retry(lambda: run_keyed_unit(lend, work, key), connector, key.keeps)
+        if not connector.has_keys:
+            return await retry(lambda: run_unit(lend, work), connector)
+        unit = MarkedUnit(lend, work)
+        return await retry(unit.run, connector, unit.is_certain)
 
     async def execute(
         self,
@@ -177,6 +184,7 @@ class Database:
         """Make the toolkit's own tables, where they are missing or of an older release."""
         async with self.engine.begin() as connection:
             await bring_schema(connection)
+        self._connector.has_keys = True
 
     @asynccontextmanager
     async def sandbox(self) -> AsyncIterator[AsyncConnection]:

@@ -17,16 +17,19 @@ Answer = TypeVar("Answer")
 Lend = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
 
-async def run_unit(
-    lend: Lend, work: Callable[[AsyncSession], Awaitable[Answer]], key: Key | None
-) -> Answer:
+async def run_unit(lend: Lend, work: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
     """Run a function of a session, and commit."""
-    if key is None:
-        async with lend() as session:
-            with session.sync_session.leave_commit_to_us():
-                made = await work(session)
-            await session.commit()
-            return made
+    async with lend() as session:
+        with session.sync_session.leave_commit_to_us():
+            made = await work(session)
+        await session.commit()
+        return made
+
+
+async def run_keyed_unit(
+    lend: Lend, work: Callable[[AsyncSession], Awaitable[Answer]], key: Key
+) -> Answer:
+    """Run a function of a session under a key, and commit; or give the answer that is there."""
     adapter = _adapter_of(work)
 
     async def write(session: AsyncSession) -> StoredAnswer:

@@ -70,7 +70,8 @@ class _Again:
             return None  # the client has seen a part of what the attempt made
         if isinstance(error, OutcomeUnknownError):
             self._doubts += 1
-            return None if self._decides is None else self._retries.pause(FaultKind.OUTCOME_UNKNOWN)
+            is_last = self._decides is None or self._decides(error)
+            return None if is_last else self._retries.pause(FaultKind.OUTCOME_UNKNOWN)
         if self._doubts and isinstance(error, IdempotencyInProgressError):
             return self._retries.pause(FaultKind.LOCK_TIMEOUT)  # an attempt of ours has the key
         return self._retries.pause_after(error)

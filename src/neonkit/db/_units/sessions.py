@@ -18,6 +18,7 @@ from neonkit.db._scope import current_scope
 from neonkit.db._units.lone_writes import why_not_alone
 from neonkit.db._wire.checks import Check
 from neonkit.db._wire.connection import UnitOfWorkConnection, wire_connection_of
+from neonkit.db._wire.phases import Opening
 from neonkit.db._wire.returning_connection import (
     ReturningConnection,
     borrowed_connection,
@@ -54,6 +55,7 @@ class Session(SQLModelSession):
 
     Attributes:
         starts: the connections that it uses, and the depth of their transactions when it began.
+        opening: a command that goes out with its BEGIN; `None` for none.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Session(SQLModelSession):
     ) -> None:
         super().__init__(*args, **options)
         self.starts: dict[Connection, int] = {}
+        self.opening: Opening | None = None
         takes_stock_road = _is_stock(self, options)
         self.lone_writes = lone_writes and not (is_read_only or takes_stock_road)
         self.open_reads = open_reads and not takes_stock_road
@@ -231,6 +234,7 @@ def _begin_on(session: Session, _transaction: SessionTransaction, connection: Co
 
     def begin_on(wire: UnitOfWorkConnection) -> None:
         wire.depend_on(check)
+        wire.open_with(session.opening)
         wire.only_reads = session.is_read_only and not isinstance(session.bind, Connection)
         if is_open:
             wire.defer_begin()

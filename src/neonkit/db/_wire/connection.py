@@ -24,7 +24,7 @@ from neonkit.db._scope import current_scope
 from neonkit.db._wire.checks import Check
 from neonkit.db._wire.connector import CLEANUP_SECONDS, Connector
 from neonkit.db._wire.driver_connection import DriverConnection
-from neonkit.db._wire.phases import Phase, Sending, needs_begin
+from neonkit.db._wire.phases import Opening, Phase, Sending, needs_begin
 from neonkit.db._wire.transaction_modes import TransactionModes
 from neonkit.db._wire.uncommitted_writes import UncommittedWrites
 from neonkit.errors import OutcomeUnknownError, ReadOnlySessionError
@@ -62,6 +62,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         phase: where the unit of work that has it stands with its transaction.
         writes: how much of that transaction has written something.
         check: a condition that every unit of work on it depends on; `None` for none.
+        opening: what goes out with the BEGIN of its unit of work; `None` for nothing.
         budget: of the retries of all connections.
         trips: round trips since it was opened, the opening excepted.
         only_reads: whether this unit of work only reads, whatever the next one does.
@@ -83,6 +84,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         self.phase = Phase.CONNECTING
         self.writes = UncommittedWrites()
         self.check: Check | None = None
+        self.opening: Opening | None = None
         self.only_reads = False
         self._next = Sending.TRANSACTION
         self._is_vouched_for = False
@@ -92,6 +94,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         self._bounds_on_server = connector.bounds_on_server
         self._has_left = False  # what commits, if anything does, for the server
         self._has_read_committed = connector.has_read_committed
+        self._connector = connector
 
     @property
     def is_known_closed(self) -> bool:
@@ -138,6 +141,13 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             if self.needs_begin(Sending.TRANSACTION):
                 await self.bounded(self.begin())
 
+    def open_with(self, opening: Opening | None) -> None:
+        """Send a command with the BEGIN that comes, where there is a table of keys to write to.
+
+        Nothing goes alone then: it would leave the command behind.
+        """
+        self.opening = opening if self._connector.has_keys else None
+
     def depend_on(self, check: Check | None) -> None:
         """Let a condition hold for the unit of work that begins now; `None` for none."""
         self.check, self._is_vouched_for = check, False
@@ -168,7 +178,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
 
     def send_next_alone(self) -> None:
         """Let the next statement commit as itself, where nothing was begun before it."""
-        if self.is_in_the_open:
+        if self.is_in_the_open and self.opening is None:
             self._next = Sending.LONE
 
     def carry_check(self, compiled: object, sql: str, arguments: Any) -> tuple[str, Any] | None:
@@ -214,7 +224,11 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             if not sql.startswith(_SAVEPOINTS):  # which may be sent in a failed transaction
                 await self._prove(sending)
             begins = self.needs_begin(sending)
-            commits = not (begins or self.phase is Phase.OPEN or sending is Sending.PLAIN)
+            if begins and self.opening is not None:
+                # PostgreSQL takes SET TRANSACTION before any query only
+                self.opening.is_sent = not sql.lstrip().upper().startswith("SET TRANSACTION")
+            is_safe = self.phase in {Phase.OPEN, Phase.CONNECTING} or sending is Sending.PLAIN
+            commits = not (begins or is_safe)
             exchange = self._exchange(sql, arguments, begins, is_batch)
             reply = await (self._committed(exchange) if commits else self.bounded(exchange))
         if is_batch:
@@ -297,12 +311,13 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             " ".join(["BEGIN", *filter(None, modes)]),
             f"SET LOCAL statement_timeout = {int(self.timeouts.statement * 1000)}",
             f"SET LOCAL lock_timeout = {int(self.timeouts.lock * 1000)}",
+            *([self.opening.command] if self.opening and self.opening.is_sent else []),
         ]
 
     async def begin(self) -> None:
         """Begin a transaction in a round trip of its own."""
+        self.phase = Phase.OPEN  # as soon as BEGIN is done, even where what goes with it fails
         await self._opened.send("; ".join(self.beginning()))
-        self.phase = Phase.OPEN
 
     async def bounded(self, waiting: Awaitable[Answer]) -> Answer:
         """Wait for the server, no longer than the statement and the request may take.
@@ -385,6 +400,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             self.phase = Phase.NONE
         self._next = Sending.TRANSACTION
         self.check, self._is_vouched_for = None, False
+        self.opening = None
         self.only_reads = False
         self.writes.forget()
         return was_open

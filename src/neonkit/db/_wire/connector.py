@@ -24,7 +24,12 @@ FACTS = """
 SELECT encode(convert_to(json_build_object(
   'pid', pg_backend_pid(), 'schema', coalesce(current_schema(), ''),
   'isolation', current_setting('default_transaction_isolation'),
-  'most', current_setting('max_connections')::int
+  'most', current_setting('max_connections')::int,
+  'keys', (
+    SELECT has_table_privilege(keys.oid, 'INSERT') AND has_schema_privilege(home.oid, 'USAGE')
+    FROM pg_catalog.pg_class AS keys JOIN pg_catalog.pg_namespace AS home ON home.oid = relnamespace
+    WHERE nspname = 'neonkit' AND relname = 'keys'
+  )
 )::text, 'UTF8'), 'base64')
 """
 
@@ -41,6 +46,7 @@ class ServerFacts:
         has_standard_strings: `standard_conforming_strings`.
         is_behind_pooler: whether another process sits between: the backend that answers is not
             the one announced at connect.
+        has_keys: whether the toolkit's table of keys is there, and may be written to.
     """
 
     version: tuple[int, ...]
@@ -49,6 +55,7 @@ class ServerFacts:
     max_connections: int
     has_standard_strings: bool
     is_behind_pooler: bool
+    has_keys: bool
 
 
 Link = TypeVar("Link", bound=DriverConnection)
@@ -70,6 +77,7 @@ class Connector(ABC, Generic[Link]):
         openings: the connections that are being opened for the pool.
         health: what connecting and every statement say of the database's health.
         budget: for doing again what failed.
+        has_keys: whether the database has the toolkit's table of keys.
     """
 
     def __init__(
@@ -87,6 +95,7 @@ class Connector(ABC, Generic[Link]):
         self._outage = Outage()
         self.openings = Openings(self.attempt, timeouts, self._outage, self.health)
         self.budget = RetryBudget()
+        self.has_keys = False
         self.dsn = dsn
         self._password = password
         self._address = _bounded_by_server(dsn, timeouts)
@@ -144,6 +153,7 @@ class Connector(ABC, Generic[Link]):
     async def _learn_from(self, connection: Link) -> None:
         try:
             self.facts = await self._learn(connection)
+            self.has_keys = self.facts.has_keys
         except BaseException:
             connection.terminate()
             raise
@@ -225,4 +235,5 @@ def read_facts(
         max_connections=facts["most"],
         has_standard_strings=has_standard_strings,
         is_behind_pooler=facts["pid"] != pid,
+        has_keys=bool(facts["keys"]),
     )

@@ -1,5 +1,6 @@
 """Phases of a unit of work, and the rule by which a statement needs BEGIN before it."""
 
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from sqlalchemy.engine.interfaces import IsolationLevel
@@ -20,6 +21,19 @@ class Phase(Enum):
 
     OPEN = auto()
     """BEGIN was sent."""
+
+
+@dataclass
+class Opening:
+    """A command that goes out with the BEGIN of a unit of work, in its round trip.
+
+    Attributes:
+        command: SQL without parameters.
+        is_sent: whether it went with the last BEGIN.
+    """
+
+    command: str
+    is_sent: bool = False
 
 
 class Sending(Enum):
