@@ -319,6 +319,8 @@ class WireProxy:
         task = self._loop.create_task(session.run(self._faults, self))
         self._sessions[task] = session
         task.add_done_callback(self._sessions.pop)
+        # one that was ended before it could begin closes nothing by itself
+        task.add_done_callback(lambda _: writer.close())
 
     def _end_sessions(self, parting: bytes) -> None:
         for task, session in list(self._sessions.items()):

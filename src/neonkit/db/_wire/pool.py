@@ -165,7 +165,10 @@ def replace_stale(pool: Pool, idle_seconds: float) -> None:
         connection: UnitOfWorkConnection, record: ConnectionPoolEntry, _proxy: object
     ) -> None:
         connection.enter_service()
-        idle = time.monotonic() - record.info.pop(_IDLE_SINCE, time.monotonic())
+        since = record.info.pop(_IDLE_SINCE, None)
+        if since is None:
+            return  # just opened: SQLAlchemy would give up, and its error is nobody's fault
+        idle = time.monotonic() - since
         if connection.is_known_closed or connection.is_suspect or idle > idle_seconds:
             raise exc.DisconnectionError
 
