@@ -195,6 +195,8 @@ ACCEPTED = {
     "a" * 2000: True,
     ",  " * 2000 + "!": True,
     "application/json;q=zero": True,
+    "text/html;q=zero": True,
+    "text/html;q=1.1": True,
 }
 
 

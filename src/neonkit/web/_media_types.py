@@ -101,15 +101,17 @@ def admits_json(accept: bytes) -> bool:
     text = accept.decode("latin-1")
     if not _RANGES.fullmatch(text):
         return True
-    found = {essence.lower(): given for essence, given, *_ in _EACH_RANGE.findall(text)}
-    found.pop("", None)
+    ranges = [each for each in _EACH_RANGE.findall(text) if each[0]]
+    found = {essence.lower(): _quality_in(given) for essence, given, *_ in ranges}
+    if None in found.values():
+        return True
     for essence in ("application/json", "application/*", "*/*"):
         if essence in found:
-            return _has_quality(found[essence])
+            return found[essence] != 0
     return not found
 
 
-def _has_quality(parameters: str) -> bool:
-    """False where `q` is zero."""
+def _quality_in(parameters: str) -> float | None:
+    """The weight of a range, 1 by default; `None` where it is none."""
     given = next((q for name, q in _PARAMETERS.findall(parameters) if name.lower() == "q"), "1")
-    return not _QUALITY.fullmatch(given) or float(given) > 0
+    return float(given) if _QUALITY.fullmatch(given) else None
