@@ -469,3 +469,4 @@ async def test_a_refusal_at_the_door_keeps_the_connection(
 class _Full:
     is_full = True
     is_catching_up = False
+    waiting = 0

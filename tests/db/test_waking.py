@@ -43,7 +43,7 @@ class Counts:
 @asynccontextmanager
 async def _small(neon: WireProxy, driver: Driver) -> AsyncIterator[tuple[Database, Counts]]:
     """A database with two slots and a short patience with a busy pool, connected once."""
-    pool = PoolPolicy(size=2, overflow=0, timeout=1)
+    pool = PoolPolicy(size=2, overflow=0, timeout=2)
     async with Database(create_engine(neon.url, driver=driver, pool=pool)) as database:
         await _ask(database)
         counts = Counts()
@@ -70,18 +70,22 @@ async def test_everybody_who_waited_is_served_in_turn(
             await _ask(database)
             served.append(number)
 
-        neon.suspend(wake_seconds=1.6)
+        neon.suspend(wake_seconds=2.3)
         await asyncio.sleep(0.05)
         before = neon.arrivals
         async with asyncio.TaskGroup() as group:
-            for number in range(200):
+            for number in range(90):
                 group.create_task(ask(number))
-        assert sorted(served) == list(range(200))
-        # one statement of two may be overtaken a few times; the line as such is in order
-        assert all(abs(number - place) < 30 for place, number in enumerate(served))
+        assert sorted(served) == list(range(90))
+        # two at a time in turn end as two rows that each rise: nowhere do three fall
+        falls: list[int] = []
+        for place, number in enumerate(served):
+            longer = [falls[i] for i in range(place) if served[i] > number]
+            falls.append(1 + max(longer, default=0))
+        assert max(falls) <= 2
         assert neon.arrivals - before == 2
         assert len(counts.wakeups) == 1
-        assert counts.waits == {"queue": 198, "connect": 2}
+        assert counts.waits == {"queue": 88, "connect": 2}
 
 
 async def test_those_who_waited_leave_room_for_others(
@@ -92,8 +96,8 @@ async def test_those_who_waited_leave_room_for_others(
         neon.suspend(wake_seconds=0.6)
         await asyncio.sleep(0.05)
         slow = "SELECT pg_sleep(0.002)"
-        waiting = [asyncio.create_task(_ask(database, statement=slow)) for _ in range(150)]
-        while database.pool_use.waiting in {0, 148}:  # noqa: ASYNC110  # the pool does not tell
+        waiting = [asyncio.create_task(_ask(database, statement=slow)) for _ in range(100)]
+        while database.pool_use.waiting in {0, 98}:  # noqa: ASYNC110  # the pool does not tell
             await asyncio.sleep(0.005)
         late = [asyncio.create_task(_ask(database)) for _ in range(40)]
         await asyncio.sleep(0)
@@ -215,11 +219,11 @@ async def test_a_busy_pool_is_not_waited_for_beyond_its_time(
     """The clock of a wait that began while the database was there is not turned back."""
     async with _small(neon, database_driver) as (database, _):
         holders = [
-            asyncio.create_task(_ask(database, statement="SELECT pg_sleep(2)")) for _ in range(2)
+            asyncio.create_task(_ask(database, statement="SELECT pg_sleep(4)")) for _ in range(2)
         ]
         await asyncio.sleep(0.1)
         began = time.monotonic()
         with pytest.raises(PoolTimeout):
             await _ask(database)
-        assert time.monotonic() - began < 1.8
+        assert time.monotonic() - began < 3.5
         await asyncio.gather(*holders)

@@ -236,6 +236,11 @@ class Database:
         return self._pool.is_full
 
     @property
+    def waiting(self) -> int:
+        """How many wait for a busy pool; for a database that is away nothing moves."""
+        return 0 if self._pool.is_away else self.pool_use.waiting
+
+    @property
     def is_catching_up(self) -> bool:
         """True if it was away, and those who waited for it may not have been served yet."""
         since = time.monotonic() - self.health.back_at

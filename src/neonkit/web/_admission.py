@@ -21,8 +21,9 @@ _log = logging.getLogger("neonkit")
 
 _BEGUN_IN_A_TURN = 2
 _LONGEST_LINE = 1000
-_MEASURED = 16  # requests that have begun, from which the line's speed is told
-_LONGEST_WAIT = 2.0  # seconds: REQUEST_TIMEOUT is left for what comes after
+_MEASURED = 16  # requests that were answered, from which it is told how fast a line moves
+_LONGEST_WAIT = 2.0  # seconds at the door: REQUEST_TIMEOUT is left for what comes after
+_LONGEST_WAIT_INSIDE = 5.0  # seconds, which is POOL_TIMEOUT by default
 _CALM = 1.0  # seconds without a refusal, after which an overload is over
 _ALWAYS_LET_IN = ("/health/", "/metrics")  # whoever watches must see an overload
 _ID = "0" * 32
@@ -34,6 +35,11 @@ class Line(Protocol):
     @property
     def is_full(self) -> bool:
         """True if the next one would be refused there."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many wait there, unless nothing moves at all."""
         ...
 
     @property
@@ -57,7 +63,7 @@ class Admission:
     def _begin_again(self) -> None:
         self._begun = 0
         self._line: deque[asyncio.Future[None]] = deque()
-        self._begun_at: deque[float] = deque(maxlen=_MEASURED)  # since there is a line
+        self._ended_at: deque[float] = deque(maxlen=2 * _MEASURED)  # since there is a line
         self._is_turning = False
         self._refused = 0
         self._refused_at = float("-inf")
@@ -83,21 +89,27 @@ class Admission:
             self._begun += 1
             self._turn_soon()
             return
-        if not self._line:
-            self._begun_at.clear()
         turn: asyncio.Future[None] = loop.create_future()
         self._line.append(turn)
         await turn
 
+    def end(self) -> None:
+        """Note that a request which had begun is answered."""
+        self._ended_at.append(time.monotonic())
+
     def _is_late(self) -> bool:
-        """True if whoever stands at the end of the line waits too long, as fast as it moves now."""
-        waiting, begun = len(self._line), self._begun_at
-        if waiting < _MEASURED or self._loop is not asyncio.get_running_loop():
+        """True if whoever stands at the end of a line waits too long, as fast as it moves now."""
+        if self._loop is not asyncio.get_running_loop():
             return False
-        if waiting >= _LONGEST_LINE or len(begun) < _MEASURED:
-            return waiting >= _LONGEST_LINE
-        wait = waiting * (time.monotonic() - begun[0]) / len(begun)
-        return wait > _LONGEST_WAIT and not any(line.is_catching_up for line in self.lines)
+        inside = sum(line.waiting for line in self.lines)
+        if len(self._line) + inside < _MEASURED:
+            self._ended_at.clear()
+            return False
+        if len(self._line) >= _LONGEST_LINE or len(self._ended_at) < _MEASURED:
+            return len(self._line) >= _LONGEST_LINE
+        pace = (time.monotonic() - self._ended_at[0]) / len(self._ended_at)
+        is_late = len(self._line) * pace > _LONGEST_WAIT or inside * pace > _LONGEST_WAIT_INSIDE
+        return is_late and not any(line.is_catching_up for line in self.lines)
 
     def _turn_soon(self) -> None:
         if not self._is_turning and self._loop is not None:
@@ -113,7 +125,6 @@ class Admission:
             if not turn.done():
                 turn.set_result(None)
                 self._begun += 1
-                self._begun_at.append(time.monotonic())
         if self._begun:
             self._turn_soon()
 

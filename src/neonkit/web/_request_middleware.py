@@ -104,6 +104,7 @@ class RequestMiddleware:
             await response(request.scope, request.receive, request.send)
         finally:
             client.end()
+            admission.end()
 
     async def _converse(self, request: "RequestRecord") -> None:
         """Let the app talk to a WebSocket, and close it where the app fails."""
