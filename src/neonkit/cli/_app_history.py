@@ -1,6 +1,7 @@
 """The app that a command line is about, with the history of its tables."""
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ def app_with_history(app: str | None) -> "tuple[Runtime, History]":
     Raises:
         ConfigurationError: no app is named, it has no neonkit, or its settings are wrong.
     """
+    logging.getLogger("neonkit").addHandler(logging.NullHandler())  # what failed is printed, once
     target = find_target(app)
     read_settings({}, environment="development")
     runtime = runtime_of(target)

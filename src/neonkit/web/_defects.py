@@ -7,6 +7,7 @@ from fastapi.exceptions import ResponseValidationError
 from pydantic import ValidationError
 from starlette.types import Scope
 
+from neonkit.db import fault_of
 from neonkit.web._pointers import pointer_to
 from neonkit.web._route_names import method_of, route_of
 from neonkit.web._web_socket_ends import is_denied
@@ -15,6 +16,8 @@ _log = logging.getLogger("neonkit.errors")
 _REPORTED = "_neonkit_is_reported"
 _ANSWERED = "_neonkit_is_answered"
 _MOST_TOLD = 10
+_MISSING = {"42P01", "42703"}  # undefined_table, undefined_column
+_BEHIND = " (the database is behind the models: run `neonkit makemigrations` and `neonkit migrate`)"
 _NO_HANDSHAKE = (
     "ASGI callable returned without completing handshake."  # uvicorn's, of a refusal too
 )
@@ -27,11 +30,12 @@ def report_defect(scope: Scope, error: Exception) -> None:
     setattr(error, _REPORTED, True)
     told = _without_values(error)
     _log.error(
-        "%s %s: %s: %s",
+        "%s %s: %s: %s%s",
         method_of(scope),
         route_of(scope),
         type(error).__name__,
         told,
+        _way_on(error),
         exc_info=(type(told), told, error.__traceback__),
         extra={
             "request_id": scope.get("state", {}).get("request_id"),
@@ -75,6 +79,12 @@ def report_once(*loggers: str) -> None:
         log = logging.getLogger(name)
         if not any(isinstance(each, ReportedOnce) for each in log.filters):
             log.addFilter(ReportedOnce())
+
+
+def _way_on(error: Exception) -> str:
+    """What to do where a table or a column is not there: its model is newer than the database."""
+    fault = fault_of(error)
+    return _BEHIND if fault is not None and fault.sqlstate in _MISSING else ""
 
 
 class _ValuelessError(Exception):
