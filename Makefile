@@ -4,7 +4,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
   --no-emit-index-url pyproject.toml
 
-.PHONY: run test lint types suite bench lock clean
+.PHONY: run test lint types suite neighbours bench lock clean
 
 run: .venv/run
 	@echo 'Demo data $(BIN)/python -m neonkit_starter.demo_data --users 10000 --posts 100000'
@@ -24,6 +24,9 @@ types: .venv/dev
 suite: .venv/dev
 	$(BIN)/python -m pytest -n 2
 
+neighbours: .venv-neighbours/made
+	cd neighbours && ../.venv-neighbours/bin/python -m pytest --rootdir . -q
+
 bench: .venv/dev
 	$(BIN)/python -m benchmarks.bench $(BENCH)
 
@@ -33,9 +36,10 @@ lock: .venv/dev
 	$(COMPILE) --extra local --group build -o requirements/run.txt
 	$(COMPILE) --extra testing --group dev -o requirements/dev.txt
 	$(subst pyproject.toml,--group telemetry,$(COMPILE)) -o requirements/telemetry.txt
+	$(COMPILE) --extra testing --group neighbours -o requirements/neighbours.txt
 
 clean:
-	rm -rf .venv .neonkit
+	rm -rf .venv .venv-neighbours .neonkit neighbours/.neonkit
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "neonkit needs Python 3.11 or newer")'
@@ -50,3 +54,9 @@ clean:
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@ .venv/run
+
+.venv-neighbours/made: requirements/neighbours.txt pyproject.toml
+	$(PYTHON) -m venv .venv-neighbours
+	.venv-neighbours/bin/python -m pip install --quiet --require-hashes -r requirements/neighbours.txt
+	.venv-neighbours/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
