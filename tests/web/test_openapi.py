@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 import neonkit
 from neonkit import Database, Settings
+from neonkit.errors import ConfigurationError
 from neonkit.testing._app_lifespan import running
 from neonkit.web import raises
 from neonkit.web._problems import TABLE
@@ -176,3 +177,19 @@ async def test_redoc_is_served_without_a_network(behind: AsyncClient) -> None:
     assert 'src="/behind/redoc/redoc.standalone.js"' in page.text
     assert (await behind.get("/redoc/redoc.standalone.js")).status_code == 200
     assert (await behind.get("/redoc/start.js")).status_code == 404
+
+
+def test_an_error_that_nobody_has_named_is_told_with_its_route() -> None:
+    """`raises` of a class without a problem says what to write, where the schema is made."""
+    app = _app()
+
+    class OutOfStockError(Exception):
+        pass
+
+    @app.get("/buy", openapi_extra=raises(OutOfStockError))
+    async def buy() -> None: ...
+
+    with pytest.raises(ConfigurationError, match=r"buy .*OutOfStockError.*add_problem"):
+        app.openapi()
+    neonkit.add_problem(app, OutOfStockError, 409, "out-of-stock")
+    assert "409" in app.openapi()["paths"]["/buy"]["get"]["responses"]

@@ -17,6 +17,10 @@ from neonkit.web._problems import INTERNAL, INVALID, MEDIA_TYPE, TABLE, Problem
 from neonkit.web._runtime import Runtime
 
 _RAISES = "x-raises"
+_UNKNOWN = (
+    "{operation} says raises({kind}), for which there is no problem: write "
+    "neonkit.add_problem(app, …, status, slug) for it"
+)
 _REF = "#/components/schemas/"
 _METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
@@ -92,6 +96,7 @@ def document(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = generate()
+            app.openapi_schema = None  # FastAPI keeps it at once, and it may be refused here
             _add_sign_in(schema, app)
             _add_all_problems(schema, Runtime.of(app).problems)
             app.openapi_schema = schema
@@ -139,8 +144,14 @@ def _add_all_problems(schema: dict[str, Any], table: Mapping[type[Exception], Pr
     for operation in _operations(schema.get("webhooks", {})):
         operation.pop(_RAISES, None)
     for operation in _operations(schema.get("paths", {})):
-        raised = [by_name[name] for name in operation.pop(_RAISES, ())]
-        _add_problems(operation, raised, problem)
+        raised: list[str] = operation.pop(_RAISES, [])
+        unknown = [name for name in raised if name not in by_name]
+        if unknown:
+            operation_id = operation.get("operationId")
+            raise errors.ConfigurationError(
+                _UNKNOWN.format(operation=operation_id, kind=unknown[0])
+            )
+        _add_problems(operation, [by_name[name] for name in raised], problem)
     components.update({problem: _problem_schema(field), field: _FIELD_SCHEMA})
     for name in ("HTTPValidationError", "ValidationError"):  # the first refers to the second
         if f'"{_REF}{name}"' not in json.dumps(schema):
