@@ -47,6 +47,7 @@ def app() -> FastAPI:
         lock_timeout=0.2,
         pool_timeout=0.4,
         connect_timeout=0.4,
+        cors_origins=["https://app.example"],
     )
     neonkit.install(app, settings)
     add_late_work(app)
@@ -143,6 +144,14 @@ async def test_the_error_names_the_setting_and_the_route(
 
     assert response.status_code in {503, 504}
     assert response.json()["detail"].startswith(told)
+
+
+async def test_the_pages_script_reads_that_its_time_was_up(client: AsyncClient) -> None:
+    """The 504 has the CORS headers of every answer: a browser would show its script an error."""
+    answer = await client.get("/slow", headers={"Origin": "https://app.example"})
+
+    assert answer.status_code == 504
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
 
 
 @pytest.mark.real_commits

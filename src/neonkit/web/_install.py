@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -192,25 +193,21 @@ def add_middleware(
     app.add_middleware(HeadMiddleware)
     app.add_middleware(ProblemMiddleware)
     security = SecurityHeaders(is_sent=security_headers, has_hsts=settings.is_production)
-    outer = [
-        Middleware(
-            RequestMiddleware,
-            timeout=settings.request_timeout,
-            security=security,
-            is_timed=timing_headers,
-        )
-    ]
-    if settings.cors_origins:
-        outer.append(
-            Middleware(
-                CorsMiddleware,
-                allow_origins=settings.cors_origins,
-                allow_methods=["*"],
-                allow_headers=["*"],
-                expose_headers=_READABLE_HEADERS,
-            )
-        )
-    put_outside(app, outer)
+    cors = partial(
+        CorsMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=_READABLE_HEADERS,
+    )
+    request = Middleware(
+        RequestMiddleware,
+        timeout=settings.request_timeout,
+        security=security,
+        is_timed=timing_headers,
+        cors=cors if settings.cors_origins else None,
+    )
+    put_outside(app, [request, Middleware(cors)] if settings.cors_origins else [request])
     report_once("uvicorn.error", "hypercorn.error")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -42,15 +42,23 @@ class RequestMiddleware:
         timeout: seconds until the response must have begun.
         security: headers that say how browsers are to treat it.
         is_timed: whether the response tells what it took.
+        cors: what gives its own answers their CORS headers, since it stands outside of that.
     """
 
     def __init__(
-        self, app: ASGIApp, *, timeout: float, security: SecurityHeaders, is_timed: bool
+        self,
+        app: ASGIApp,
+        *,
+        timeout: float,
+        security: SecurityHeaders,
+        is_timed: bool,
+        cors: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         self.app = app
         self.timeout = timeout
         self.security = security
         self.is_timed = is_timed
+        self.cors = cors
 
     async def __call__(self, scope: ConnectionScope, receive: Receive, send: Send) -> None:
         """Run one request."""
@@ -101,7 +109,8 @@ class RequestMiddleware:
                 raise
             late = RequestTimeoutError() if client.is_receiving else limit.error()
             response, _ = respond(late, request.runtime.problems, request.id)
-            await response(request.scope, request.receive, request.send)
+            answer = self.cors(response) if self.cors else response
+            await answer(request.scope, request.receive, request.send)
         finally:
             client.end()
             admission.end()
