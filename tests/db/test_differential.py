@@ -68,7 +68,9 @@ class Stage:
     async def on_ours(self, program: Program) -> object:
         """What it comes to on ours."""
         before = self.lone_writes
-        outcome = await self._play(session_factory(self.ours, lone_writes=True), program)
+        outcome = await self._play(
+            session_factory(self.ours, lone_writes=True, ready_plans=True), program
+        )
         self.played += 1
         self.lone += self.lone_writes > before
         return outcome

@@ -1,8 +1,8 @@
 """The inside of SQLAlchemy: cache keys, events, mappers, and the adapters of its async drivers."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
 
 import sqlalchemy
 from sqlalchemy import (
@@ -13,16 +13,39 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Engine,
+    Executable,
     Insert,
+    Result,
     Select,
 )
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
-from sqlalchemy.engine.base import OptionEngine
-from sqlalchemy.orm import InstanceState, Mapper, RelationshipProperty
+from sqlalchemy.engine.base import NO_OPTIONS, OptionEngine
+from sqlalchemy.engine.default import DefaultExecutionContext
+from sqlalchemy.engine.result import ChunkedIteratorResult, IteratorResult, SimpleResultMetaData
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import (
+    InstanceState,
+    Mapper,
+    RelationshipProperty,
+    Session,
+    SessionTransaction,
+)
+from sqlalchemy.orm.base import _none_set
+from sqlalchemy.orm.context import (
+    QueryContext,
+    _MapperEntity,
+    _ORMColumnEntity,
+    _ORMSelectCompileState,
+    _RawColumnEntity,
+)
+from sqlalchemy.orm.identity import IdentityMap
+from sqlalchemy.orm.loading import _new_runid
+from sqlalchemy.orm.session import SessionTransactionState
 from sqlalchemy.orm.strategies import _LazyLoader as LazyLoader
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql._util_cy import anon_map
 from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
+from sqlalchemy.sql.compiler import WARN_LINTING, SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement, _anonymous_label
 from sqlalchemy.sql.schema import CallableColumnDefault
 from sqlalchemy.sql.util import _deep_deannotate
@@ -68,6 +91,11 @@ __all__ = [
 ]
 
 _TESTED = "2.1."
+_PLAIN_COLUMNS = (_ORMColumnEntity, _RawColumnEntity)
+_UNIQUE = "Can't use the ORM yield_per feature in conjunction with unique()"
+
+Internal: TypeAlias = Any
+"""Something of SQLAlchemy's inside, which has no type."""
 
 AnySelect = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]
 
@@ -335,6 +363,298 @@ def raise_translated(
     adapter._handle_exception_no_connection(dbapi, error)
 
 
+class EntityGetters(NamedTuple):
+    """Where the parts of one entity stand in a row.
+
+    Attributes:
+        mapper: of its class.
+        key_of: picks the primary key's values.
+        attributes: their names and places.
+        path: by which its objects remember how they were loaded.
+    """
+
+    mapper: Mapper[Any]
+    key_of: Callable[[Sequence[Any]], tuple[Any, ...]]
+    attributes: tuple[tuple[str, int], ...]
+    path: Any
+
+
+class Selected(NamedTuple):
+    """What the ORM knows of a SELECT that it has executed.
+
+    Attributes:
+        getters: of each entity and column, in order.
+        entities: SQLAlchemy's own words for them.
+        columns: the columns of the driver's rows, with the processors of their types.
+        processors: of the parameters, by name.
+        is_single_entity: whether a row is one object rather than a tuple.
+    """
+
+    getters: tuple[EntityGetters | Callable[[Sequence[Any]], Any], ...]
+    entities: tuple[Any, ...]
+    columns: Any
+    processors: Mapping[str, Callable[[Any], Any]]
+    is_single_entity: bool
+
+
+def compiled_with_values(
+    statement: Select[*tuple[Any, ...]], engine: Engine, given: Mapping[str, Any]
+) -> tuple[object, dict[str, Any]]:
+    """A statement as its engine keeps it compiled, and the values of this one, by name."""
+    compiled, extracted, of_params, _ = statement._compile_w_cache(
+        engine.dialect,
+        compiled_cache=engine._compiled_cache,
+        column_keys=sorted(given),
+        linting=engine.dialect.compiler_linting | WARN_LINTING,
+    )
+    if not isinstance(compiled, SQLCompiler):
+        return compiled, {}
+    values = compiled.construct_params(
+        given, extracted, escape_names=False, _collected_params=of_params
+    )
+    return compiled, dict(values)
+
+
+def selected_by(compiled: SQLCompiler) -> Selected | str | None:
+    """What a compiled SELECT of the ORM's loads; why that is not known; `None` for not yet."""
+    state, columns = compiled.compile_state, compiled._cached_metadata
+    if not isinstance(state, _ORMSelectCompileState):
+        return "it is no SELECT of the ORM's"
+    if columns is None:
+        return None
+    if compiled.literal_execute_params or compiled.post_compile_params:
+        return "its text depends on its values"
+    if state.compile_options._is_star or state.multi_row_eager_loaders:
+        return "its rows are not known by entities"
+    entities = tuple(state._entities)
+    getters = []
+    for entity in entities:
+        found = _getters_of(entity, state, columns)
+        if isinstance(found, str):
+            return found
+        getters.append(found)
+    processors = cast("Mapping[str, Callable[[Any], Any]]", compiled._bind_processors)
+    is_single = len(entities) == 1 and entities[0].supports_single_entity
+    return Selected(tuple(getters), entities, columns, processors, is_single)
+
+
+def _getters_of(
+    entity: Internal, state: Internal, columns: Internal
+) -> EntityGetters | Callable[[Sequence[Any]], Any] | str:
+    row: Result[Any] = IteratorResult(columns, iter(()))
+    options = QueryContext.default_load_options
+    context = QueryContext(
+        state, state.select_statement, state.select_statement, {}, Session(), options
+    )
+    context.post_load_paths = {}
+    context.runid = 0
+    if type(entity) in _PLAIN_COLUMNS:
+        if entity._non_hashable_value or entity._null_column_type:
+            return "a column may not be hashable"
+        getter: Callable[[Sequence[Any]], Any] = entity.row_processor(context, row)[0]
+        return getter
+    if type(entity) is not _MapperEntity or entity.entity_zero is not entity.mapper:
+        return "it selects something else than columns and classes"
+    mapper: Mapper[Any] = entity.mapper
+    if mapper.inherits is not None or mapper.polymorphic_map or mapper.always_refresh:
+        return "a class is polymorphic, or refreshed by each load"
+    entity.row_processor(context, row)  # type: ignore[no-untyped-call]  # it has no types
+    found = entity.path.get(state.attributes, ("getters", mapper), None)
+    populators = {kind: list(each) for kind, each in found["cached_populators"].items()}
+    for prop in found["todo"]:
+        prop.create_row_processor(context, entity, entity.path, mapper, row, None, populators)
+    places = populators.pop("quick")
+    if any(populators.values()) or context.post_load_paths or state.current_path.path:
+        return "an attribute is loaded in a way of its own"
+    width = range(len(columns._keys))
+    attributes = tuple((name, getter(width)) for name, getter in places)
+    return EntityGetters(mapper, found["primary_key_getter"], attributes, entity.path)
+
+
+def tuples_from(columns: Internal) -> Callable[[Sequence[Any]], Sequence[Sequence[Any]]]:
+    """Make tuples of a driver's rows, each value as its column's type has it."""
+    result: Any = IteratorResult(columns, iter(()))
+    made: Callable[[Sequence[Any]], Sequence[Sequence[Any]]] = result._row_getter[2]
+    return made
+
+
+def is_missing_key(mapper: Mapper[Any]) -> Callable[[tuple[Any, ...]], object]:
+    """Tell for a mapper if the values of a primary key stand for no object."""
+    return _none_set.issuperset if mapper.allow_partial_pks else _none_set.intersection
+
+
+def next_run() -> int:
+    """A number for the loading of one result."""
+    return _new_runid()
+
+
+def result_of_chunks(
+    selected: Selected,
+    statement: Select[*tuple[Any, ...]],
+    count: int,
+    make: Callable[[slice], list[Any]],
+    *,
+    is_buffered: bool,
+) -> Result[Any]:
+    """The result that the ORM gives for its entities.
+
+    Args:
+        selected: what they are.
+        statement: of this time; its columns find their values in a row.
+        count: how many rows there are.
+        make: makes some of them.
+        is_buffered: whether all of them are made now, rather than when they are asked for.
+    """
+    is_unique = False
+    position = 0
+
+    def filters(result: Internal) -> list[Any]:
+        nonlocal is_unique
+        if result._yield_per:
+            raise InvalidRequestError(_UNIQUE)
+        is_unique = True
+        return [id if each.use_id_for_hash else None for each in selected.entities]
+
+    def chunks(size: int | None) -> Iterator[list[Any]]:
+        nonlocal position
+        while True:
+            if size and is_unique:
+                raise InvalidRequestError(_UNIQUE)
+            if size and position >= count:
+                return
+            start, position = position, min(count, position + size) if size else count
+            yield make(slice(start, position))
+            if not size:
+                return
+
+    buffered = list(chunks(None)) if is_buffered else None
+    extra = [_extra_of(each, statement) for each in selected.entities]
+    labels = [each._label_name for each in selected.entities]
+    result: ChunkedIteratorResult[Any] = ChunkedIteratorResult(
+        SimpleResultMetaData(labels, extra, _create_unique_filters=filters),
+        chunks if buffered is None else lambda _: iter(buffered),
+        source_supports_scalars=selected.is_single_entity,
+    )
+    has_entities = any(isinstance(each, _MapperEntity) for each in selected.entities)
+    result._attributes = result._attributes.union(
+        {"filtered": has_entities, "is_single_entity": selected.is_single_entity}
+    )
+    return result
+
+
+def _extra_of(entity: Internal, statement: Internal) -> tuple[Any, ...]:
+    found: tuple[Any, ...] = entity._extra_entities
+    if getattr(entity, "translate_raw_column", False):
+        found += (statement._raw_columns[entity.raw_column_index],)
+    return found
+
+
+def context_of(
+    connection: Connection, compiled: SQLCompiler, statement: Executable, sending: tuple[Any, ...]
+) -> DefaultExecutionContext:
+    """What listeners and the handling of errors know of a statement: its driver's cursor, too.
+
+    Args:
+        connection: that sends it.
+        compiled: without its values.
+        statement: as it was made.
+        sending: its text, its arguments, and the values by name.
+    """
+    dialect, fairy = connection.dialect, connection._dbapi_connection
+    context: Any = dialect.execution_ctx_cls.__new__(dialect.execution_ctx_cls)
+    context.root_connection, context._dbapi_connection = connection, fairy
+    context.dialect, context.compiled, context.invoked_statement = dialect, compiled, statement
+    context.execution_options = NO_OPTIONS
+    context.unicode_statement = context.statement = sending[0]
+    context.parameters, context.compiled_parameters = [sending[1]], [sending[2]]
+    context.cache_hit = dialect.CACHE_HIT
+    context.cursor = context.create_cursor()
+    context.pre_exec()
+    found: DefaultExecutionContext = context
+    return found
+
+
+def brief_connection(engine: Engine, fairy: PoolProxiedConnection) -> Connection:
+    """SQLAlchemy's connection for one statement on what the pool lent; nobody hears of it."""
+    return Connection(engine, fairy, _has_events=False)
+
+
+def raise_handled(
+    connection: Connection, error: BaseException, context: DefaultExecutionContext
+) -> NoReturn:
+    """Raise what a statement failed with, as SQLAlchemy does; a lost connection is dropped."""
+    connection._handle_dbapi_exception(
+        error, context.statement, context.parameters[0], context.cursor, context
+    )
+
+
+def lend(engine: Engine) -> PoolProxiedConnection:
+    """A connection of the pool's; errors are those of `engine.connect()`."""
+    try:
+        return engine.raw_connection()
+    except engine.dialect.loaded_dbapi.Error as error:
+        Connection._handle_dbapi_exception_noconnection(error, engine.dialect, engine)
+
+
+def begin_as_if_connected(session: Session) -> None:
+    """Begin a session's transaction, of which no connection knows yet."""
+    session._autobegin_t()
+
+
+def is_clean(session: Session) -> bool:
+    """True if a flush would do nothing, and none is running."""
+    return not session._flushing and session._is_clean()
+
+
+def is_active(transaction: SessionTransaction) -> bool:
+    """True if a session's transaction can go on, and no other task is beginning it."""
+    return transaction._state is SessionTransactionState.ACTIVE
+
+
+def is_echoing(engine: Engine) -> bool:
+    """True if an engine logs its statements."""
+    return engine._should_log_info()
+
+
+def has_usual_load_options(options: Mapping[str, Any]) -> bool:
+    """True if execution options ask the ORM to load as it always does."""
+    usual = QueryContext.default_load_options
+    return all(
+        name in ("prebuffer_rows", "_result_disable_adapt_to_context")
+        or (name == "_sa_orm_load_options" and value is usual)
+        for name, value in options.items()
+    )
+
+
+def has_statement_options(statement: Select[*tuple[Any, ...]]) -> bool:
+    """True if a statement has execution options or loader options."""
+    return bool(statement._execution_options or statement._with_options)
+
+
+def is_orm_statement(statement: Executable) -> bool:
+    """True if a statement loads by the ORM."""
+    return bool(statement._propagate_attrs.get("compile_state_plugin") == "orm")
+
+
+def entrance_of(identities: IdentityMap) -> Callable[[InstanceState[Any], Any], None]:
+    """Puts the state of a new object into an identity map."""
+    return identities._add_unpresent
+
+
+def commit_loaded(
+    state: InstanceState[Any], values: dict[str, Any], identities: IdentityMap
+) -> None:
+    """Note that all of an object's attributes are as the database has them."""
+    state._commit_all(values, identities)
+
+
+def commit_attributes(
+    state: InstanceState[Any], values: dict[str, Any], names: Iterable[str]
+) -> None:
+    """Note that some of an object's attributes are as the database has them."""
+    state._commit(values, names)
+
+
 _VALUES = "a statement is answered with the values of another one, maybe another caller's"
 _ONE_TRIP = "a write that is alone takes three round trips, or commits half of a unit of work"
 _BOUNDS = "statements on {} go without deadline and count, and BEGIN goes out before each of them"
@@ -346,6 +666,7 @@ _GUARD = "an INSERT under a condition fails, or a duplicate is told to who may n
 _SANDBOX = "what a test writes through the engine stays, and later tests see it"
 _STOCK_OPTIONS = "what the driver does on an engine with options stays after a rollback"
 _PINNED = "a session fails after its first read, or holds a connection until its end"
+_PLANS = "rows become the wrong objects or values, or reads cost what they cost SQLAlchemy"
 _LISTS = "a list repeats rows, leaves some out, or counts them wrongly"
 _ORPHANS = "a row that others need is deleted, and they are orphaned in silence"
 _PREPARES = "an IN with another number of values is prepared anew, or finds other rows"
@@ -424,6 +745,66 @@ SEAMS: Final = (
     Seam("sqlalchemy.orm:Mapper", "_is_orphan", "(self, state)", _ONE_TRIP),
     Seam("sqlalchemy.orm:Mapper", "_dependency_processors", ATTRIBUTE, _ONE_TRIP),
     Seam("sqlalchemy.orm.dependency:_DetectKeySwitch", "prop", ATTRIBUTE, _ONE_TRIP),
+    # what a ready plan is made of
+    Seam(
+        "sqlalchemy.orm:Session",
+        "_execute_internal",
+        "(self, statement, params, *, execution_options, bind_arguments, _parent_execute_state, "
+        "_add_event, _scalar_result)",
+        _PLANS,
+    ),
+    *(
+        Seam(owner, name, ATTRIBUTE, _PLANS)
+        for owner, names in {
+            "sqlalchemy:Connection": ("_handle_dbapi_exception_noconnection",),
+            "sqlalchemy:Engine": ("_compiled_cache", "_should_log_info"),
+            "sqlalchemy:Select": (
+                "_compile_w_cache",
+                "_execution_options",
+                "_propagate_attrs",
+                "_raw_columns",
+            ),
+            "sqlalchemy.engine.default:DefaultExecutionContext": (
+                "_dbapi_connection",
+                "create_cursor",
+                "pre_exec",
+            ),
+            "sqlalchemy.engine.base": ("NO_OPTIONS",),
+            "sqlalchemy.engine.result:Result": ("_attributes", "_row_getter", "_yield_per"),
+            "sqlalchemy.engine.result:ResultMetaData": ("_keys",),
+            "sqlalchemy.orm:Session": (
+                "_autobegin_t",
+                "_flushing",
+                "_is_clean",
+                "_transaction",
+            ),
+            "sqlalchemy.orm:SessionTransaction": ("_state",),
+            "sqlalchemy.orm.base": ("_none_set",),
+            "sqlalchemy.orm.context": (
+                "QueryContext",
+                "_MapperEntity",
+                "_ORMColumnEntity",
+                "_ORMSelectCompileState",
+                "_RawColumnEntity",
+            ),
+            "sqlalchemy.orm.context:_MapperEntity": ("_extra_entities", "_label_name"),
+            "sqlalchemy.orm.context:_ORMColumnEntity": ("_non_hashable_value", "_null_column_type"),
+            "sqlalchemy.orm.context:_ORMSelectCompileState": ("_entities",),
+            "sqlalchemy.orm.identity:IdentityMap": ("_add_unpresent",),
+            "sqlalchemy.orm.loading": ("_new_runid",),
+            "sqlalchemy.sql.compiler:SQLCompiler": ("_bind_processors", "_cached_metadata"),
+        }.items()
+        for name in names
+    ),
+    Seam(
+        "sqlalchemy:Connection",
+        "_handle_dbapi_exception",
+        "(self, e, statement, parameters, cursor, context, is_sub_exec)",
+        _PLANS,
+    ),
+    Seam("sqlalchemy.orm:InstanceState", "_commit", "(self, dict_, keys)", _PLANS),
+    Seam("sqlalchemy.orm:InstanceState", "_commit_all", "(self, dict_, instance_dict)", _PLANS),
+    Seam("sqlalchemy.orm.loading", "getters", LITERAL, _PLANS),
     # what a SELECT is made of
     *(
         Seam("sqlalchemy:Select", name, ATTRIBUTE, _LISTS)

@@ -53,12 +53,19 @@ class Database:
             one round trip instead of three.
         open_reads: let plain reads go without a transaction, in one round trip instead of two or
             three.
+        ready_plans: let the plain reads of sessions on asyncpg go by ready plans, past
+            SQLAlchemy's own execution.
     """
 
     _is_open = False
 
     def __init__(
-        self, engine: AsyncEngine, *, lone_writes: bool = True, open_reads: bool = True
+        self,
+        engine: AsyncEngine,
+        *,
+        lone_writes: bool = True,
+        open_reads: bool = True,
+        ready_plans: bool = False,
     ) -> None:
         self._connector = connector = _connector_of(engine)
         self.engine = engine
@@ -66,8 +73,9 @@ class Database:
         self._route = StatementRoute(
             engine.sync_engine, self.session, is_lone=lone_writes, is_open=open_reads
         )
-        self._writers = session_factory(engine, lone_writes=lone_writes, open_reads=open_reads)
-        self._readers = session_factory(engine, is_read_only=True, open_reads=open_reads)
+        reads = {"open_reads": open_reads, "ready_plans": ready_plans}
+        self._writers = session_factory(engine, lone_writes=lone_writes, **reads)
+        self._readers = session_factory(engine, is_read_only=True, **reads)
         self._sandbox: AsyncConnection | None = None
         self._is_open = True
 

@@ -5,15 +5,18 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeGuard
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session as SQLAlchemySession
 from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
+from sqlalchemy.util import EMPTY_DICT
 from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelAsyncSession
 from sqlmodel.orm.session import Session as SQLModelSession
 
 from neonkit._seams.sqlalchemy import listeners_of
 from neonkit.db._conditions import Guard
+from neonkit.db._plans.reads import read_by_plan
+from neonkit.db._plans.reasons import Call
 from neonkit.db._scope import current_scope
 from neonkit.db._units.lone_writes import why_not_alone
 from neonkit.db._wire.checks import Check
@@ -46,6 +49,7 @@ class Session(SQLModelSession):
         lone_writes: let a unit of work that is one INSERT, UPDATE or DELETE commit as itself, in
             one round trip instead of three.
         open_reads: let plain reads go without a transaction.
+        ready_plans: let those of asyncpg's go by ready plans, past SQLAlchemy's own execution.
         is_read_only: refuse to flush.
         is_guarded: let the running scope's guard hold for it.
         **options: SQLAlchemy's own.
@@ -56,6 +60,7 @@ class Session(SQLModelSession):
     Attributes:
         starts: the connections that it uses, and the depth of their transactions when it began.
         opening: a command that goes out with its BEGIN; `None` for none.
+        is_settled: whether the guard's condition has held for this unit of work.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Session(SQLModelSession):
         *args: Any,
         lone_writes: bool = True,
         open_reads: bool = True,
+        ready_plans: bool = False,
         is_read_only: bool = False,
         is_guarded: bool = False,
         **options: Any,
@@ -73,12 +79,14 @@ class Session(SQLModelSession):
         takes_stock_road = _is_stock(self, options)
         self.lone_writes = lone_writes and not (is_read_only or takes_stock_road)
         self.open_reads = open_reads and not takes_stock_road
+        self.ready_plans = ready_plans and self.open_reads
         self.is_read_only = is_read_only
         self.is_guarded = is_guarded
         self.is_committing = False
         self.goes_alone = False
         self._commit_is_ours = False
         self._has_ended = False
+        self.is_settled = False
 
     def get_bind(self, *args: Any, **options: Any) -> Engine | Connection:
         """SQLAlchemy's own, as long as the session lasts.
@@ -125,6 +133,43 @@ class Session(SQLModelSession):
             connection.keep()
         return connection
 
+    def _execute_internal(
+        self,
+        statement: Executable,
+        params: Any = None,  # noqa: ANN401  # SQLAlchemy's own
+        *,
+        execution_options: Mapping[str, Any] = EMPTY_DICT,
+        **rest: Any,
+    ) -> Any:  # noqa: ANN401  # SQLAlchemy's own
+        if self.ready_plans and not self._has_ended:
+            wants_scalar = rest.pop("_scalar_result", False)
+            call = Call(statement, params, execution_options, rest)
+            result = read_by_plan(self, call, self.begin_on, self._leave)
+            if result is not None:
+                return result.scalar() if wants_scalar else result
+            rest["_scalar_result"] = wants_scalar
+        return super()._execute_internal(
+            statement, params, execution_options=execution_options, **rest
+        )
+
+    def begin_on(self, wire: UnitOfWorkConnection) -> None:
+        """Let a connection go on with the session's unit of work, in the open if it is."""
+        guard = self.guard()
+        wire.depend_on(None if guard is None else Check(guard, self.get_bind().dialect))
+        wire.take_over(is_settled=self.is_settled)
+        wire.open_with(self.opening)
+        wire.only_reads = self.is_read_only and not isinstance(self.bind, Connection)
+        whole = self.get_transaction()
+        is_autobegun = whole is not None and whole.origin is SessionTransactionOrigin.AUTOBEGIN
+        if is_autobegun and self.open_reads:
+            wire.defer_begin()
+        if self.goes_alone:
+            self.goes_alone = False
+            wire.send_next_alone()
+
+    def _leave(self, wire: UnitOfWorkConnection) -> None:
+        self.is_settled = wire.is_settled
+
     def has_changes(self) -> bool:
         """True if objects are new, deleted or changed."""
         return bool(self.new or self.deleted or any(self.is_modified(row) for row in self.dirty))
@@ -167,7 +212,8 @@ class AsyncSession(SQLModelAsyncSession):
     Args:
         *args: SQLModel's own.
         **options: SQLModel's own, `lone_writes` and `open_reads`: `False` sends a transaction
-            around every write, or every read.
+            around every write, or every read; and `ready_plans`: `True` lets plain reads
+            on asyncpg go by ready plans, past SQLAlchemy's own execution.
 
     Raises:
         ConfigurationError: `sync_session_class` is not derived from `neonkit.db.Session`.
@@ -226,25 +272,11 @@ def _begin_on(session: Session, _transaction: SessionTransaction, connection: Co
     session.starts.setdefault(connection, 0 if wire is None else wire.writes.depth)
     if wire is None:  # another engine's: it has SQLAlchemy's own road
         return
+    session.begin_on(wire)
     whole = session.get_transaction()
     is_autobegun = whole is not None and whole.origin is SessionTransactionOrigin.AUTOBEGIN
-    is_open = is_autobegun and session.open_reads
-    guard = session.guard()
-    check = Check(guard, connection.dialect) if guard is not None else None
-
-    def begin_on(wire: UnitOfWorkConnection) -> None:
-        wire.depend_on(check)
-        wire.open_with(session.opening)
-        wire.only_reads = session.is_read_only and not isinstance(session.bind, Connection)
-        if is_open:
-            wire.defer_begin()
-        if session.goes_alone:
-            session.goes_alone = False
-            wire.send_next_alone()
-
-    begin_on(wire)
-    if is_open and _may_renew(connection, session):
-        connection.renew_by(begin_on)
+    if is_autobegun and session.open_reads and _may_renew(connection, session):
+        connection.renew_by(session.begin_on)
 
 
 _ANY = Session()  # unbound: it hears what every session hears
@@ -271,6 +303,7 @@ def _forget_starts(session: Session, transaction: SessionTransaction) -> None:
         for connection in session.starts:
             _let_go(connection)
         session.starts.clear()
+        session.is_settled = False
 
 
 def _let_go(connection: Connection) -> None:
@@ -293,6 +326,7 @@ def session_factory(
     is_read_only: bool = False,
     lone_writes: bool = False,
     open_reads: bool = True,
+    ready_plans: bool = False,
 ) -> async_sessionmaker[AsyncSession]:
     """Make the factory of the sessions that are lent.
 
@@ -305,6 +339,7 @@ def session_factory(
         is_read_only: refuse to flush.
         lone_writes: let a unit of work that is one statement commit as itself.
         open_reads: let plain reads go without a transaction.
+        ready_plans: let those of asyncpg's go by ready plans.
     """
     return async_sessionmaker(
         bind,
@@ -313,6 +348,7 @@ def session_factory(
         join_transaction_mode="create_savepoint",
         lone_writes=lone_writes,
         open_reads=open_reads,
+        ready_plans=ready_plans,
         is_read_only=is_read_only,
         is_guarded=True,
     )

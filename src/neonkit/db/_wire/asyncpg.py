@@ -288,6 +288,7 @@ class Dialect(NeonDialect, stock.PGDialect_asyncpg):
     supports_statement_cache = True
     statement_compiler = MembershipCompiler
     adapter = AdaptedConnection
+    has_plans = True
 
     def type_descriptor(self, typeobj: TypeEngine[Any]) -> TypeEngine[Any]:
         """The type that this driver needs in a type's place."""

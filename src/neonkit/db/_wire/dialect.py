@@ -27,11 +27,13 @@ class NeonDialect(PGDialect):
 
     Attributes:
         adapter: adapts the connections that the connector opens.
+        has_plans: whether plain reads may go by ready plans.
     """
 
     supports_statement_cache = True
     has_terminate = True
     adapter: type[UnitOfWorkConnection]
+    has_plans = False
 
     def __init__(
         self, connector: Connector[Any], plain_functions: Collection[str] = (), **kwargs: Any

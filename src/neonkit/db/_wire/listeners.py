@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Dialect, Engine, event
 from sqlalchemy.pool import Pool
 
 from neonkit._seams.sqlalchemy import listeners_of, original_of
@@ -82,10 +82,18 @@ def unlisten(engine: Engine, name: str, listener: Callable[..., Any]) -> None:
     _harmless[engine].discard((name, listener))
 
 
-def heard_by_others(engine: Engine, names: Iterable[str]) -> str | None:
-    """The first of these events that anybody unknown listens to, if there is one."""
+def heard_by_others(
+    engine: Engine, names: Iterable[str], target: Engine | Dialect | None = None
+) -> str | None:
+    """The first of these events that anybody unknown listens to, if there is one.
+
+    Args:
+        engine: whose harmless listeners are known.
+        names: of events.
+        target: that has them, where it is not the engine itself.
+    """
     for name in names:
-        for stranger in _strangers(engine, name):
+        for stranger in _strangers(engine, name, target):
             _tell(engine, name, stranger)
             return name
     return None
@@ -103,9 +111,11 @@ def has_strangers(pool: Pool, name: str, ours: int) -> bool:
     return sum(not _is_tracers(each) for each in listeners_of(pool, name)) > ours
 
 
-def _strangers(engine: Engine, name: str) -> Iterator[Callable[..., Any]]:
+def _strangers(
+    engine: Engine, name: str, target: Engine | Dialect | None = None
+) -> Iterator[Callable[..., Any]]:
     harmless = _harmless.get(engine, ())
-    for each in listeners_of(engine, name):
+    for each in listeners_of(target or engine, name):
         listener = original_of(each)
         if (name, listener) not in harmless and not _is_tracers(listener):
             yield listener

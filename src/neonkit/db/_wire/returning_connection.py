@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool as AnyPool
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.util import await_
 
@@ -111,7 +112,7 @@ class ReturningConnection(Connection):
             renew: prepares a connection that is taken later, as the first one was.
         """
         self._renew = renew
-        self._returns = not _has_foreign_listeners(self)
+        self._returns = not has_foreign_listeners(self.engine.pool)
 
     def keep(self) -> None:
         """Keep the connection from now on: somebody has taken it out of the session."""
@@ -248,6 +249,6 @@ def is_returned(connection: Connection) -> bool:
     return isinstance(connection, ReturningConnection) and connection.is_returned
 
 
-def _has_foreign_listeners(connection: Connection) -> bool:
-    pool = connection.engine.pool
+def has_foreign_listeners(pool: AnyPool) -> bool:
+    """True if somebody may count on one connection for a transaction."""
     return any(has_strangers(pool, name, count) for name, count in _OUR_LISTENERS.items())

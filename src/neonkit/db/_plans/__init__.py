@@ -1,0 +1,1 @@
+"""Ready plans: plain reads that go from their structure straight to the driver."""
