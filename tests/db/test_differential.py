@@ -6,10 +6,11 @@
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -106,6 +107,13 @@ class Stage:
         return outcomes
 
 
+def _mark(connection: Any, _record: object) -> None:  # noqa: ANN401  # of either driver
+    """SQLAlchemy's own recipe for a setting of each connection."""
+    before, connection.autocommit = connection.autocommit, True
+    connection.cursor().execute("SET play.mark = 'kept'")
+    connection.autocommit = before
+
+
 @pytest.fixture(scope="module", params=get_args(Driver))
 async def stage(
     request: pytest.FixtureRequest, _neonkit_databases: Databases
@@ -123,6 +131,8 @@ async def stage(
         ):
             stage = Stage(stock, ours.engine)
             listen(ours.engine.sync_engine, "after_cursor_execute", stage.note)
+            for engine in (stock, ours.engine):
+                event.listen(engine.sync_engine, "connect", _mark)
             yield stage
     print(f"{stage.played} programs, {stage.lone} with lone writes")  # noqa: T201  # for -s and -rP
     assert stage.lone >= stage.played / 5

@@ -1,5 +1,6 @@
 """Random session programs: what they write, how they are made, and what one comes to."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -330,6 +331,31 @@ async def _run_text(seat: Seat, _which: int, value: int) -> object:
     return found.all() if found.returns_rows else found.rowcount
 
 
+async def _run_on_driver(seat: Seat, which: int, _value: int) -> None:
+    """Write on the driver's own connection, after a read: by that a stock session begins."""
+    await seat.session.exec(select(Log.id))
+    place = await (await seat.session.connection()).get_raw_connection()
+    driver: Any = place.driver_connection
+    await driver.execute(RAW[which % 3])
+
+
+async def _read_at_once(seat: Seat, _which: int, value: int) -> object:
+    """Read several times at once, after a first read: before it, both kinds refuse."""
+    names = sorted((await seat.session.exec(select(Author.name))).all())
+
+    async def read(number: int) -> list[str]:
+        found = await seat.session.exec(select(Author.name).where(Author.id != -number))
+        return sorted(found.all())
+
+    answers = await asyncio.gather(*map(read, range(1, 3 + value)), return_exceptions=True)
+    return [kind_of(each) if isinstance(each, Exception) else each == names for each in answers]
+
+
+async def _read_setting(seat: Seat, _which: int, _value: int) -> object:
+    """What a `connect` listener has set on the connection."""
+    return (await seat.session.exec(select(func.current_setting("play.mark", True)))).all()
+
+
 async def _update(seat: Seat, which: int, value: int) -> object:
     changed = update(Author).where(Author.id == which).values(age=value - 1)
     return (await seat.session.exec(changed)).rowcount
@@ -422,6 +448,9 @@ OPERATIONS: dict[str, tuple[int, Callable[[Seat, int, int], Awaitable[object]]]]
     "expire": (1, _expire),
     "listen": (1, _listen),
     "close": (1, _close),
+    "on driver": (1, _run_on_driver),
+    "at once": (1, _read_at_once),
+    "setting": (1, _read_setting),
 }
 _steps = st.tuples(
     st.sampled_from([name for name, (weight, _) in OPERATIONS.items() for _ in range(weight)]),
