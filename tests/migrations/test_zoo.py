@@ -46,7 +46,7 @@ def test_the_zoo_is_large() -> None:
     deadline=None,
     derandomize=PAIRS == 1,
     phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(pair=choices())
 async def test_any_version_becomes_any_other(dsn: Dsn, pair: tuple[Choice, Choice]) -> None:

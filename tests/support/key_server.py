@@ -88,7 +88,7 @@ def issuing() -> Iterator[Issuing]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *_: object) -> None:  # noqa: A002  # its name
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

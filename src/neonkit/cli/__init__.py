@@ -1,5 +1,6 @@
 """The command `neonkit`: run a service, and find out what is wrong with its set-up."""
 
+import logging
 import sys
 
 __all__ = ["main"]
@@ -14,6 +15,8 @@ def main() -> None:
     from neonkit.cli._commands import commands
     from neonkit.errors import ConfigurationError
 
+    # what goes wrong is told once, by the command; `dev` and `serve` set their log up themselves
+    logging.getLogger("neonkit").addHandler(logging.NullHandler())
     try:
         commands(prog_name="neonkit")
     except ConfigurationError as error:

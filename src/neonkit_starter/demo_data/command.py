@@ -1,6 +1,7 @@
 """The command line: what to make, where to, and what it says."""
 
 import asyncio
+import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,6 +87,7 @@ def main() -> None:
     Exit codes: 0 the data is there; 1 nothing was changed, and one line on standard error says
     why; 2 the command line or the configuration is wrong.
     """
+    logging.getLogger("neonkit").addHandler(logging.NullHandler())  # the command tells it
     commands(prog_name=f"python -m {_NAME}")
 
 
