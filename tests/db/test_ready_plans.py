@@ -27,7 +27,7 @@ Read = Callable[[AsyncSession], Awaitable[Any]]
 class Loom(SQLModel, table=True):
     """Has cloths."""
 
-    __tablename__ = "plan_loom"
+    __tablename__ = "plan_loom"  # pyright: ignore[reportAssignmentType]  # as SQLModel documents it
     id: int | None = Field(default=None, primary_key=True)
     name: str
     width: int = 0
@@ -37,7 +37,7 @@ class Loom(SQLModel, table=True):
 class Cloth(SQLModel, table=True):
     """May be on a loom."""
 
-    __tablename__ = "plan_cloth"
+    __tablename__ = "plan_cloth"  # pyright: ignore[reportAssignmentType]  # the same
     id: int | None = Field(default=None, primary_key=True)
     loom_id: int | None = Field(default=None, foreign_key="plan_loom.id")
     loom: Loom | None = Relationship(back_populates="cloths")
@@ -109,8 +109,8 @@ async def _columns(session: AsyncSession) -> object:
 
 async def _mixed(session: AsyncSession) -> object:
     count = select(func.count(col(Loom.id))).scalar_subquery()
-    rows = (await session.exec(select(Cloth, Loom, count).join(Loom, isouter=True))).all()
-    return sorted((tuple(row) for row in rows), key=lambda row: row[0].id)
+    asked = select(Cloth, Loom, count).join(Loom, isouter=True).order_by(col(Cloth.id))
+    return [tuple(row) for row in (await session.exec(asked)).all()]
 
 
 async def _twice(session: AsyncSession) -> object:
