@@ -158,10 +158,9 @@ async def _forget_rows(dsn: Dsn) -> None:
     await connection.close()
 
 
-@pytest.mark.skipif(PAIRS == 1, reason="the long form: PAIRS=200")
-@pytest.mark.parametrize("kind", ZOO)
+@pytest.mark.parametrize("kind", ZOO if PAIRS > 1 else [sorted(ZOO)[0]])
 async def test_each_version_becomes_each_other(dsn: Dsn, kind: str) -> None:
-    """Every change of the zoo by itself."""
+    """Every change of the zoo by itself: of one kind, and of all in the long form."""
     for old in ZOO[kind]:
         for new in ZOO[kind]:
             if old is not new:

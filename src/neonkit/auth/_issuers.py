@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import jwt
+from jwt.algorithms import has_crypto
 
 from neonkit.auth._jws import Jws, parse_jws
 from neonkit.auth._tokens import AccessToken
@@ -117,7 +118,7 @@ class IssuerTokens:
     """
 
     def __init__(self, issuer: Issuer) -> None:
-        if not jwt.algorithms.has_crypto:
+        if not has_crypto:
             raise ConfigurationError(_WITHOUT_CRYPTOGRAPHY.format(url=issuer.url))
         self.issuer = issuer
         self._keys: Mapping[str | None, _Key] = {}

@@ -4,7 +4,7 @@ SQLAlchemy writes a parameter for each value, so each length is another statemen
 `<> ALL` of one array find the same rows, with NULL among the values and with none at all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import BinaryExpression, BindParameter, Dialect, types
@@ -43,14 +43,14 @@ class ValuesOf(UserDefinedType[list[Any]]):
     def __init__(self, kind: TypeEngine[Any]) -> None:
         self.kind = kind
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], list[Any]]:
+    def bind_processor(self, dialect: Dialect) -> Callable[[list[Any] | None], Any]:
         """Process each value as its type does where it is alone."""
         process = self.kind.dialect_impl(dialect).bind_processor(dialect)
         if process is None:
             return list
 
-        def process_each(values: Sequence[Any]) -> list[Any]:
-            return [process(value) for value in values]
+        def process_each(value: list[Any] | None) -> list[Any]:
+            return [process(each) for each in value or ()]
 
         return process_each
 
