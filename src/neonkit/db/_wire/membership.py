@@ -46,11 +46,10 @@ class ValuesOf(UserDefinedType[list[Any]]):
     def bind_processor(self, dialect: Dialect) -> Callable[[list[Any] | None], Any]:
         """Process each value as its type does where it is alone."""
         process = self.kind.dialect_impl(dialect).bind_processor(dialect)
-        if process is None:
-            return list
 
         def process_each(value: list[Any] | None) -> list[Any]:
-            return [process(each) for each in value or ()]
+            values = value or []
+            return list(values) if process is None else [process(each) for each in values]
 
         return process_each
 
