@@ -43,7 +43,9 @@ class ValuesOf(UserDefinedType[list[Any]]):
     def __init__(self, kind: TypeEngine[Any]) -> None:
         self.kind = kind
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[list[Any] | None], Any]:
+    def bind_processor(  # pyright: ignore[reportIncompatibleMethodOverride]  # it is called by place
+        self, dialect: Dialect
+    ) -> Callable[[list[Any] | None], Any]:
         """Process each value as its type does where it is alone."""
         process = self.kind.dialect_impl(dialect).bind_processor(dialect)
 
