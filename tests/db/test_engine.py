@@ -303,15 +303,12 @@ async def test_a_deferred_rule_fails_a_statement_that_is_a_whole_unit_of_work(
 
 
 async def test_a_plan_older_than_its_table_is_made_anew(db: Database) -> None:
-    """A prepared statement whose table was changed by another fails once on each connection."""
+    """A prepared statement whose table was changed by another is sent again, and nobody sees it."""
     async with _database(db, pool=PoolPolicy(size=1, overflow=0)) as database:
         await database.execute(text("CREATE TABLE changing (a int)"))
         for _ in range(7):
             await _ask(database, "SELECT * FROM changing")
         await db.execute(text("ALTER TABLE changing ADD b int"))
 
-        with pytest.raises(DBAPIError) as caught:
-            await _ask(database, "SELECT * FROM changing")
-        assert fault_of(caught.value).kind is FaultKind.STALE_PLAN  # type: ignore[union-attr]  # it is one
         for _ in range(7):
             await _ask(database, "SELECT * FROM changing")
