@@ -26,6 +26,7 @@ from support.nemesis import Nemesis, draw
 
 _ASKED = int(os.environ.get("TRANSFERS", "150"))
 _SEED = int(os.environ.get("SEED", "14"))
+_SEEDS = range(_SEED, _SEED + 6)  # one will do, but on a machine that has no time for faults
 _CUSTOMERS = 64 if _ASKED > 1000 else 16
 
 
@@ -57,13 +58,21 @@ _WELL = (" 200", " 201", " insufficient-funds")
 async def test_the_bank_in_foul_weather(bank: Bank, neon: WireProxy, db: Database) -> None:
     """Customers who never ask twice get their answers, whatever befalls; I1 to I8 hold."""
     nemesis = Nemesis(neon, db)
-    await _live(bank, nemesis, asked=_ASKED, seed=_SEED)
+    for seed in _SEEDS:
+        await _live(bank, nemesis, asked=_ASKED, seed=seed)
+        if _is_foul(nemesis):
+            break
     print(f"\n{dict(bank.answers)}\n{dict(nemesis.happened)}")  # noqa: T201  # the long form's figures
 
     assert await bank.broken_invariants(db) == []
     assert sum(_failed(bank).values()) <= len(bank.history) / 10_000, _failed(bank)
-    assert nemesis.happened["tear after"] + nemesis.happened["tear during"] > 0
-    assert nemesis.happened.total() >= 10
+    assert _is_foul(nemesis), nemesis.happened
+
+
+def _is_foul(nemesis: Nemesis) -> bool:
+    """True once enough has befallen the bank: a run in fair weather proves nothing."""
+    torn = nemesis.happened["tear after"] + nemesis.happened["tear during"]
+    return torn > 0 and nemesis.happened.total() >= 10
 
 
 def test_the_same_seed_draws_the_same_faults() -> None:
@@ -115,8 +124,12 @@ async def test_a_planted_defect_is_found(
     found: str,
 ) -> None:
     """What says nothing of the defects that it is there for, proves nothing."""
-    plant(monkeypatch)
-    await _live(bank, Nemesis(neon, db), asked=150, seed=_SEED)
-    monkeypatch.undo()
-    told = [*await bank.broken_invariants(db), *_failed(bank)]
-    assert any(each.startswith(found) for each in told), Counter(told)
+    told: list[str] = []
+    for seed in _SEEDS:
+        plant(monkeypatch)
+        await _live(bank, Nemesis(neon, db), asked=150, seed=seed)
+        monkeypatch.undo()
+        told += [*await bank.broken_invariants(db), *_failed(bank)]
+        if any(each.startswith(found) for each in told):
+            return
+    pytest.fail(f"not found: {Counter(told)}")

@@ -35,17 +35,19 @@ class Lighter(TableModel, table=True):
 @pytest.mark.parametrize("driver", get_args(Driver))
 async def test_no_request_fails_and_no_value_is_wrong(db: Database, driver: Driver) -> None:
     """Half of them are writes under a key: each has happened once, and each answer is its own."""
-    numbers, ended = count(), 0
+    numbers, ended, written = count(), 0, 0
 
     async def work(pooled: Database) -> None:
+        nonlocal written
         for number in numbers:
-            if number >= _REQUESTS // 2:
+            if number >= _REQUESTS // 2 and (ended > 1 or number >= 50 * _REQUESTS):
                 return
             name = f"lighter {number}"
             key = Key(f"key-of-{number}", b"one caller", (b"one body",))
             new = insert(Lighter).values(name=name).returning(col(Lighter.name))
             with open_scope(15):
                 assert (await pooled.execute(new, key)).scalar_one() == name
+                written += 1
             with open_scope(15):
                 found = await pooled.execute(select(Lighter.name).where(Lighter.name == name))
                 assert list(found.scalars()) == [name]
@@ -64,7 +66,7 @@ async def test_no_request_fails_and_no_value_is_wrong(db: Database, driver: Driv
             await asyncio.gather(*(work(pooled) for _ in range(_WORKERS)))
             ending.cancel()
             await asyncio.gather(ending, return_exceptions=True)
-        written = (await db.execute(select(func.count(col(Lighter.id))))).scalar_one()
+        kept = (await db.execute(select(func.count(col(Lighter.id))))).scalar_one()
 
-    assert written == _REQUESTS // 2
+    assert kept == written >= _REQUESTS // 2
     assert ended > 0
