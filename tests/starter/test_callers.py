@@ -77,7 +77,7 @@ async def test_another_user_looks_like_a_missing_one(call: Call, method: str) ->
         ("POST /posts", {"Content-Type": "application/json"}, b'{"title": '),
         ("POST /posts", {"Content-Type": "text/plain"}, b"hello"),
         ("POST /posts", {"Content-Type": "application/json"}, b"{}"),
-        ("POST /posts", {"Content-Type": "application/json"}, b"[" * 70_000),
+        ("POST /posts", {"Content-Type": "application/json"}, b"[" * 5_000),
         ("GET /users?colour=red", {}, None),
         ("GET /users?limit=0", {}, None),
         ("GET /users/nobody", {}, None),
