@@ -139,7 +139,7 @@ def test_kill_9_while_users_are_made(tmp_path: Path, *, whole_group: bool) -> No
     """No PostgreSQL is left after 1 s, and every user that was answered 201 is there again."""
     made: list[str] = []
     command = ("neonkit", "dev", "neonkit_starter.app:app")
-    with serving(tmp_path, *command) as served:
+    with serving(tmp_path, *command, RATE_LIMIT_ENABLED="false") as served:
         served.wait_for("/health/ready", 200, 20)
         with _registering(served, "user", made):
             time.sleep(1)
@@ -152,6 +152,6 @@ def test_kill_9_while_users_are_made(tmp_path: Path, *, whole_group: bool) -> No
                 assert time.monotonic() < deadline, _processes_in(tmp_path)
                 time.sleep(0.01)
     assert made
-    with serving(tmp_path, *command) as served:
+    with serving(tmp_path, *command, RATE_LIMIT_ENABLED="false") as served:
         served.wait_for("/health/ready", 200, 20)
         assert [name for name in made if _register(served, name) != 409] == []
