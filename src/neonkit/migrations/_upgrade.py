@@ -33,7 +33,6 @@ from neonkit.migrations._running import (
     run_to,
     stamp_at,
 )
-from neonkit.migrations._scratch import MayNotCreateError
 
 _LOCK = 0x6E656F6E_6D696772  # "neonmigr": any number, the same in every process
 _PAUSE = 0.25
@@ -182,12 +181,15 @@ async def check_head(connection: AsyncConnection, folder: Path) -> None:
 
 
 async def _equal(connection: AsyncConnection, dsn: Dsn, folder: Path) -> str | None:
-    """The revision that a database without a history is at, if its tables are that one's."""
+    """The revision that a database without a history is at, if its tables are that one's.
+
+    A history that needs more than an empty database to begin with is nobody's equal.
+    """
     current = await connection.run_sync(current_of)
     await connection.rollback()
     if current:
         return None
-    with suppress(MayNotCreateError):
+    with suppress(MigrationError):
         return await equal_revision(dsn, folder)
     return None
 
