@@ -1,5 +1,6 @@
 """The starter's bank under a nemesis: nothing is lost, nothing happens twice, nobody is misled.
 
+It runs by a command of its own: `TRANSFERS=150 pytest tests/faults/test_bank.py`.
 The long form: `TRANSFERS=200000 pytest tests/faults/test_bank.py -k bank_in_foul_weather -s`.
 """
 
