@@ -28,5 +28,5 @@ async def bank(
 
 
 # The bank draws its faults by the clock: a machine with other work has runs in which too little
-# befalls it, or too much. It runs by its own command, `TRANSFERS=150 pytest tests/faults/test_bank.py`.
+# befalls it, or too much. It has a command: `TRANSFERS=150 pytest tests/faults/test_bank.py`.
 collect_ignore = [] if "TRANSFERS" in os.environ else ["test_bank.py"]
