@@ -12,7 +12,7 @@ from neonkit._seams.alembic import steps_to
 from neonkit.dsn import Dsn
 from neonkit.migrations import MigrationError, upgrade
 from neonkit.migrations._history import read_script
-from neonkit.migrations._lint import sent_by
+from neonkit.migrations._lint import read_pending
 from neonkit.migrations._patience import lock_timeout_of
 
 POSTS = "op.execute('CREATE TABLE posts (id int PRIMARY KEY, title text, slug text)')"
@@ -157,8 +157,8 @@ async def test_a_backfill_as_sql_is_done_in_batches_too(
     write(POSTS, 'op.execute("INSERT INTO posts SELECT n, n FROM generate_series(1, 1200) n")')
     write("backfill('posts', {'slug': \"title || ':x'\"}, where='slug IS NULL')")
     script = read_script(folder)
-    for step in steps_to(script, "r1", ()):
-        for statement in sent_by(step) or ():
+    for each in read_pending(steps_to(script, "r1", ())):
+        for statement in each.statements or ():
             if statement.text not in {"BEGIN", "COMMIT"}:
                 await connection.execute(statement.text)
     assert await connection.fetchval("SELECT count(*) FROM posts WHERE slug LIKE '%:x'") == 1200

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import Any
+from typing import Any, NamedTuple
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, RevisionStep
@@ -81,14 +81,31 @@ class _Seen:
     locked: set[str] = field(default_factory=set)
 
 
-def findings_in(steps: Iterable[RevisionStep], connection: Connection | None) -> list[Finding]:
+class Pending(NamedTuple):
+    """A revision that is to be applied, and what it will send.
+
+    Attributes:
+        step: the revision.
+        statements: COMMIT and BEGIN around those outside of its transaction; `None` where it reads
+            from the database as it runs.
+    """
+
+    step: RevisionStep
+    statements: list[Statement] | None
+
+
+def read_pending(steps: Iterable[RevisionStep]) -> list[Pending]:
+    """Run each `upgrade()` once without a database, as Alembic's `--sql` does."""
+    return [Pending(step, _sent_by(step)) for step in steps]
+
+
+def findings_in(pending: Iterable[Pending], connection: Connection | None) -> list[Finding]:
     """Judge the revisions that are to be applied, in their order.
 
-    Each `upgrade()` is run once without a database, as Alembic's `--sql` does, for its statements.
     A table that they make, or that has no rows, is safe.
 
     Args:
-        steps: to the head.
+        pending: to the head.
         connection: to the database that they are meant for, outside of a transaction; without one,
             any table may have many rows.
 
@@ -96,25 +113,21 @@ def findings_in(steps: Iterable[RevisionStep], connection: Connection | None) ->
         ConfigurationError: a revision allows what is no rule, or gives no reason.
     """
     seen, tables = _Seen(), TablesInUse(connection)
-    return [found for step in steps for found in _of_revision(step, seen, tables)]
+    return [found for each in pending for found in _of_revision(each, seen, tables)]
 
 
-def concurrent_indexes(steps: Iterable[RevisionStep]) -> list[str]:
+def concurrent_indexes(pending: Iterable[Pending]) -> list[str]:
     """The indexes that the revisions build beside the table's use."""
     return [
         effect.subject
-        for step in steps
-        for statement in sent_by(step) or ()
+        for each in pending
+        for statement in each.statements or ()
         for effect in effects_of(statement)
         if effect.rule == "concurrent-index"
     ]
 
 
-def sent_by(step: RevisionStep) -> list[Statement] | None:
-    """The statements of a revision, COMMIT and BEGIN around those outside of its transaction.
-
-    `None` where it reads from the database as it runs.
-    """
+def _sent_by(step: RevisionStep) -> list[Statement] | None:
     written = StringIO()
     opts: dict[str, Any] = {"as_sql": True, "output_buffer": written, "literal_binds": True}
     context = MigrationContext.configure(dialect_name="postgresql", opts=opts)
@@ -126,10 +139,10 @@ def sent_by(step: RevisionStep) -> list[Statement] | None:
     return statements_of(written.getvalue())
 
 
-def _of_revision(step: RevisionStep, seen: _Seen, tables: TablesInUse) -> list[Finding]:
+def _of_revision(pending: Pending, seen: _Seen, tables: TablesInUse) -> list[Finding]:
+    step, statements = pending
     revision = step.revision.revision
     allowed = _allowed(revision, getattr(step.revision.module, "allow", {}))
-    statements = sent_by(step)
     if statements is None:
         return [_finding(revision, "upgrade()", Effect("unjudged", ""), allowed)]
     found: list[Finding] = []

@@ -7,21 +7,20 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from secrets import token_hex
 
 from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from neonkit.db import fault_of
 from neonkit.dsn import Dsn
 from neonkit.migrations._effects import effects_of
 from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import head_of, read_script
-from neonkit.migrations._lint import sent_by
+from neonkit.migrations._lint import Pending, read_pending
 from neonkit.migrations._patience import run_patiently
 from neonkit.migrations._running import connected, pending_steps, run_to
+from neonkit.migrations._scratch import made_from
 from neonkit.migrations._tables_in_use import quoted
 
 _OF_ALEMBIC = "alembic_version", "SELECT pg_catalog.pg_class.relname"
@@ -46,12 +45,6 @@ _FILES = text("""
 SELECT name, pg_relation_filenode(to_regclass(name)) FROM unnest(CAST(:names AS text[])) name
 """)
 _MAINTENANCE = "postgres"
-_CLONE = 'CREATE DATABASE "{made}" TEMPLATE "{source}"'
-_IN_USE = "55006"
-_STOP = (
-    "the database {database} cannot be copied while somebody is connected to it: stop the app, or "
-    "give the URL of a copy with --on"
-)
 
 
 @dataclass(frozen=True)
@@ -137,26 +130,14 @@ async def _stage(dsn: Dsn, copy: Dsn | None) -> AsyncIterator[Dsn]:
             raise MigrationError("--on names the database itself: give it the URL of a copy")
         yield copy
         return
-    made = dsn.replace(database=f"neonkit_rehearsal_{token_hex(6)}")
-    async with connected(dsn.replace(database=_MAINTENANCE)) as connection:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        try:
-            await connection.exec_driver_sql(_CLONE.format(made=made.database, source=dsn.database))
-        except DBAPIError as error:
-            fault = fault_of(error)
-            if fault is not None and fault.sqlstate == _IN_USE:
-                raise MigrationError(_STOP.format(database=dsn.database)) from None
-            raise
-        try:
-            yield made
-        finally:
-            await connection.exec_driver_sql(f'DROP DATABASE "{made.database}" WITH (FORCE)')
+    async with made_from(dsn.database, dsn.replace(database=_MAINTENANCE)) as made:
+        yield made
 
 
 async def _rehearse(dsn: Dsn, script: ScriptDirectory, head: str) -> list[Rehearsed]:
     async with connected(dsn) as connection:
         steps = await connection.run_sync(pending_steps, script, head)
-        names = {"names": sorted(_touched(steps))}
+        names = {"names": sorted(_touched(read_pending(steps)))}
         tables = (await connection.execute(_TABLES, names)).all()
         await connection.rollback()
     audience = [_Member(name, column, who) for name, _, column in tables for who in _ASKS]
@@ -173,12 +154,12 @@ async def _rehearse(dsn: Dsn, script: ScriptDirectory, head: str) -> list[Rehear
     return actor.report(audience)
 
 
-def _touched(steps: Iterable[RevisionStep]) -> set[str]:
+def _touched(pending: Iterable[Pending]) -> set[str]:
     """The tables that the revisions name."""
     return {
         quoted(effect.table)
-        for step in steps
-        for statement in sent_by(step) or ()
+        for each in pending
+        for statement in each.statements or ()
         for effect in effects_of(statement)
         if effect.table
     }

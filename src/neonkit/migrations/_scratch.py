@@ -15,14 +15,12 @@ from neonkit.migrations._catalogue_reading import read_catalogue
 from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._running import connected
 
-_MAY_NOT = (
-    "{user} may not create a database at {host}, which comparing models and revisions needs: give "
-    "the role CREATEDB, or leave the URL out, so that the embedded PostgreSQL serves"
-)
-
-
-class MayNotCreateError(MigrationError):
-    """A role may not create a database, so that nothing can be compared on its server."""
+_REFUSALS = {
+    "42501": "{user} may not create a database at {host}, which comparing models and revisions "
+    "needs: give the role CREATEDB, or leave the URL out, so that the embedded PostgreSQL serves",
+    "55006": "the database {template} cannot be copied while somebody is connected to it: stop the "
+    "app, or give the URL of a copy with --on",
+}
 
 
 @asynccontextmanager
@@ -30,21 +28,36 @@ async def scratch(dsn: Dsn) -> AsyncIterator[AsyncConnection]:
     """Lend a connection to an empty database, which is dropped after the block.
 
     Raises:
-        MayNotCreateError: the role may not create one.
-        MigrationError: the server is away.
+        MigrationError: the role may not create one, or the server is away.
+    """
+    async with made_from("template0", dsn) as made, connected(made) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def made_from(template: str, dsn: Dsn) -> AsyncIterator[Dsn]:
+    """Make a database like another one, and drop it after the block.
+
+    Args:
+        template: its name; nobody may be connected to it.
+        dsn: a database of the same server, to do it from.
+
+    Raises:
+        MigrationError: the role may not create one, the template is in use, or the server is away.
     """
     name = f"neonkit_scratch_{token_hex(6)}"
     async with _outside_transaction(dsn) as connection:
         try:
-            await connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE template0'))
+            await connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
         except DBAPIError as error:
             fault = fault_of(error)
-            if fault is not None and fault.sqlstate == "42501":
-                raise MayNotCreateError(_MAY_NOT.format(user=dsn.user, host=dsn.host)) from None
-            raise
+            refusal = _REFUSALS.get(fault.sqlstate or "") if fault else None
+            if refusal is None:
+                raise
+            told = refusal.format(user=dsn.user, host=dsn.host, template=template)
+            raise MigrationError(told) from None
     try:
-        async with connected(dsn.replace(database=name)) as connection:
-            yield connection
+        yield dsn.replace(database=name)
     finally:
         async with _outside_transaction(dsn) as connection:
             await connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))

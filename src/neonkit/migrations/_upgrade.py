@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,8 +20,10 @@ from neonkit.migrations._history import head_of, heads_of, knows, read_script
 from neonkit.migrations._lint import (
     DangerousMigrationError,
     Finding,
+    Pending,
     concurrent_indexes,
     findings_in,
+    read_pending,
 )
 from neonkit.migrations._patience import run_patiently
 from neonkit.migrations._running import (
@@ -89,7 +90,7 @@ async def upgrade(
         equal = await _equal(connection, dsn, folder)
         if equal is not None:
             await stamp_at(connection, script, equal)
-        pending = await connection.run_sync(pending_steps, script, head)
+        pending = read_pending(await connection.run_sync(pending_steps, script, head))
         if refuses_danger:
             await connection.run_sync(_refuse_danger, pending)
         await _drop_invalid(connection, concurrent_indexes(pending))
@@ -100,7 +101,7 @@ async def upgrade(
             if "already exists" in str(error) and not await connection.run_sync(current_of):
                 raise MigrationError(f"{error}; {_NO_HISTORY}") from error
             raise
-        return tuple(step.revision.revision for step in pending)
+        return tuple(each.step.revision.revision for each in pending)
 
 
 async def lint(dsn: Dsn, folder: Path) -> list[Finding]:
@@ -116,7 +117,7 @@ async def lint(dsn: Dsn, folder: Path) -> list[Finding]:
         return []
     async with connected(dsn) as connection:
         await connection.run_sync(_is_at, script, head)
-        pending = await connection.run_sync(pending_steps, script, head)
+        pending = read_pending(await connection.run_sync(pending_steps, script, head))
         return await connection.run_sync(partial(findings_in, pending))
 
 
@@ -194,7 +195,7 @@ async def _equal(connection: AsyncConnection, dsn: Dsn, folder: Path) -> str | N
     return None
 
 
-def _refuse_danger(connection: Connection, pending: Sequence[RevisionStep]) -> None:
+def _refuse_danger(connection: Connection, pending: Sequence[Pending]) -> None:
     found = [each for each in findings_in(pending, connection) if each.reason is None]
     if found:
         raise DangerousMigrationError(found)
