@@ -1,6 +1,5 @@
 """The command as people start it: a process with its own folder, environment and port."""
 
-import asyncio
 import http.client
 import json
 import os
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from neonkit.local import LocalServer
 from support.outside import outside
+from support.servers import server_url
 
-__all__ = ["outside"]
+__all__ = ["outside", "server_url"]
 
 PATIENCE = 30.0
 SECRET_KEY = "nB2xk0dJr7Qe5sVw9zLtYh3mUaGc8fPiRo6E1KXW"
@@ -181,15 +180,6 @@ def environment(given: dict[str, str]) -> dict[str, str]:
     """A process environment with nothing of the developer's own settings in it."""
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "PYTHONPATH") if name in os.environ}
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **given}
-
-
-@pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of these tests' own."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = asyncio.run(LocalServer.start(folder, is_durable=False))
-    yield server.url
-    asyncio.run(server.stop())
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A database and a folder of revisions for each test."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from secrets import token_hex
 from typing import Protocol
@@ -10,7 +9,9 @@ import asyncpg
 import pytest
 
 from neonkit.dsn import Dsn
-from neonkit.local import LocalServer
+from support.servers import server_url
+
+__all__ = ["server_url"]
 
 REVISION = """
 from alembic import op
@@ -31,15 +32,6 @@ class Write(Protocol):
     def __call__(self, *body: str, more: str = "") -> str:
         """Write it, with these lines in `upgrade`, and return its name."""
         ...
-
-
-@pytest.fixture(scope="package")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of these tests' own."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = asyncio.run(LocalServer.start(folder, is_durable=False))
-    yield server.url
-    asyncio.run(server.stop())
 
 
 @pytest.fixture
