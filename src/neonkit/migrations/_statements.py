@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Mapping
-from itertools import chain
 
 from neonkit.migrations._catalogue import Catalogue, Column, Counter, Rule, Table
 from neonkit.migrations._expressions import base_of
@@ -224,19 +223,6 @@ def in_order(
         waiting.remove(free)
         ordered.append(free)
     return ordered, late
-
-
-def rules_of(table: Table, kind: str) -> dict[str, Rule]:
-    """A table's rules of one kind, by name."""
-    return {name: rule for (of, name), rule in table.rules.items() if of == kind}
-
-
-def all_columns(catalogue: Catalogue) -> set[tuple[str, str]]:
-    """Every column, with its table."""
-    return set(
-        chain.from_iterable(((name, each) for each in table.columns)
-                            for name, table in catalogue.tables.items())
-    )  # fmt: skip
 
 
 def _parents(table: Table) -> set[str]:
