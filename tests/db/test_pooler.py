@@ -214,11 +214,11 @@ async def test_nothing_is_left_for_the_next_client(db: Database, tracked: int) -
 
 async def _use_settings_and_types(db: Database) -> None:
     async with db.session() as session:
-        await (await session.connection()).execute(text("CREATE TYPE mood AS ENUM ('calm')"))
+        await (await session.connection()).execute(text("CREATE TYPE weather AS ENUM ('calm')"))
         await session.commit()
-    mood = Enum("calm", name="mood")
+    weather = Enum("calm", name="weather")
     async with db.session() as session:  # asyncpg asks what it is, and turns `jit` off for that
-        assert (await session.exec(select(cast(literal("calm"), mood)))).one() == "calm"
+        assert (await session.exec(select(cast(literal("calm"), weather)))).one() == "calm"
     async with db.read_session() as session:
         await (await session.connection()).execute(text("SELECT 1"))
     async with db.session() as session:
