@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neonkit.migrations._effects import effects_of
-from neonkit.migrations._sql import statements_of
+from neonkit.migrations._lint.effects import effects_of
+from neonkit.migrations._lint.sql import statements_of
 
 EFFECTS = {
     "ALTER TABLE posts ADD COLUMN slug VARCHAR(20) NOT NULL": {("column-without-default", "slug")},

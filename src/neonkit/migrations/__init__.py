@@ -8,25 +8,25 @@ models say as PostgreSQL's own catalogue has both.
 from neonkit._public_names import show_public_names
 from neonkit.migrations._adoption import Adoption, adopt, carry_over
 from neonkit.migrations._backfill import backfill
+from neonkit.migrations._comparison.renames import Rename
 from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import History, find_history
-from neonkit.migrations._lint import DangerousMigrationError, Finding
+from neonkit.migrations._lint.findings import DangerousMigrationError, Finding
 from neonkit.migrations._rehearsal import Rehearsed, rehearse
-from neonkit.migrations._renames import Rename
-from neonkit.migrations._revisions import (
-    Draft,
-    difference,
-    draft_revision,
-    make_revision,
-    write_draft,
-)
-from neonkit.migrations._upgrade import check_head, downgrade, lint, upgrade, upgrade_schema
-from neonkit.migrations._versions import (
+from neonkit.migrations._running.upgrade import check_head, downgrade, lint, upgrade, upgrade_schema
+from neonkit.migrations._running.versions import (
     Revision,
     list_revisions,
     merge_heads,
     stamp,
     upgrade_sql,
+)
+from neonkit.migrations._writing.revisions import (
+    Draft,
+    difference,
+    draft_revision,
+    make_revision,
+    write_draft,
 )
 
 __all__ = [

@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy import Connection, text
 
 from neonkit.migrations._errors import MigrationError
-from neonkit.migrations._tables_in_use import quoted
+from neonkit.migrations._lint.tables_in_use import quoted
 
 _FIRST, _LEAST, _MOST = 500, 10, 100_000
 _BATCH_SECONDS = 0.2

@@ -15,9 +15,9 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonkit.db import FaultKind, fault_of
-from neonkit.migrations._effects import effects_of
 from neonkit.migrations._errors import MigrationError
-from neonkit.migrations._sql import Statement, statements_of
+from neonkit.migrations._lint.effects import effects_of
+from neonkit.migrations._lint.sql import Statement, statements_of
 
 _IN_THE_WAY, _OUT_OF_THE_WAY = "100ms", "60s"
 _PAUSE = 0.2, 1.0

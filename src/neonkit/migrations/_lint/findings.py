@@ -10,11 +10,11 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy import Connection
 
 from neonkit.errors import ConfigurationError
-from neonkit.migrations._effects import Effect, effects_of
 from neonkit.migrations._errors import MigrationError
-from neonkit.migrations._rules import RULES
-from neonkit.migrations._sql import Statement, Token, statements_of
-from neonkit.migrations._tables_in_use import TablesInUse
+from neonkit.migrations._lint.effects import Effect, effects_of
+from neonkit.migrations._lint.rules import RULES
+from neonkit.migrations._lint.sql import Statement, Token, statements_of
+from neonkit.migrations._lint.tables_in_use import TablesInUse
 
 _BEGIN, _COMMIT = (Token("word", "begin"),), (Token("word", "commit"),)
 _INDENT = "\n    "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from neonkit.migrations._sql import Reader, Statement, Token, outside_brackets
+from neonkit.migrations._lint.sql import Reader, Statement, Token, outside_brackets
 
 _SERIALS = {"serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"}
 # Their value is one for the whole statement: a default of them rewrites nothing.

@@ -14,10 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from neonkit._seams.alembic import steps_back
 from neonkit.db import bring_schema
 from neonkit.dsn import Dsn
-from neonkit.migrations._equality import equal_revision
 from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import head_of, heads_of, knows, read_script
-from neonkit.migrations._lint import (
+from neonkit.migrations._lint.findings import (
     DangerousMigrationError,
     Finding,
     Pending,
@@ -25,8 +24,9 @@ from neonkit.migrations._lint import (
     findings_in,
     read_pending,
 )
-from neonkit.migrations._patience import run_patiently
-from neonkit.migrations._running import (
+from neonkit.migrations._running.equality import equal_revision
+from neonkit.migrations._running.patience import run_patiently
+from neonkit.migrations._running.steps import (
     connected,
     current_of,
     pending_steps,

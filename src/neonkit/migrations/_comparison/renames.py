@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neonkit.errors import ConfigurationError
-from neonkit.migrations._catalogue import Catalogue, Table, table_of
+from neonkit.migrations._catalogue.catalogue import Catalogue, Table, table_of
 
 _FORM = (
     "--rename {given}: write OLD=NEW, with a table's or a column's names: note=memo, or "

@@ -2,11 +2,11 @@
 
 import re
 
-from neonkit.migrations._catalogue import Column, Table
-from neonkit.migrations._change import Change, split_name
-from neonkit.migrations._plan import Rank
-from neonkit.migrations._rule_comparison import RuleComparison
-from neonkit.migrations._statements import (
+from neonkit.migrations._catalogue.catalogue import Column, Table
+from neonkit.migrations._comparison.change import Change, split_name
+from neonkit.migrations._comparison.plan import Rank
+from neonkit.migrations._comparison.rules import RuleComparison
+from neonkit.migrations._comparison.statements import (
     column_words,
     conversion,
     counter_of,

@@ -2,11 +2,11 @@
 
 import re
 
-from neonkit.migrations._catalogue import Catalogue, Column, Counter, table_of
-from neonkit.migrations._change import Change, split_name
-from neonkit.migrations._fills import Fills
-from neonkit.migrations._plan import Plan, Rank
-from neonkit.migrations._statements import (
+from neonkit.migrations._catalogue.catalogue import Catalogue, Column, Counter, table_of
+from neonkit.migrations._comparison.change import Change, split_name
+from neonkit.migrations._comparison.fills import Fills
+from neonkit.migrations._comparison.plan import Plan, Rank
+from neonkit.migrations._comparison.statements import (
     add_constraint,
     bounds_of,
     bring_within,
@@ -17,7 +17,7 @@ from neonkit.migrations._statements import (
     literal,
     serial_counters,
 )
-from neonkit.migrations._table_comparison import TableComparison
+from neonkit.migrations._comparison.tables import TableComparison
 
 
 def plan_change(old: Catalogue, new: Catalogue, fills: Fills | None = None) -> Plan:

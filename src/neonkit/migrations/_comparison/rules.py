@@ -2,10 +2,10 @@
 
 import re
 
-from neonkit.migrations._catalogue import Rule
-from neonkit.migrations._change import Change, split_name
-from neonkit.migrations._plan import Rank
-from neonkit.migrations._statements import create_index, unique_index
+from neonkit.migrations._catalogue.catalogue import Rule
+from neonkit.migrations._comparison.change import Change, split_name
+from neonkit.migrations._comparison.plan import Rank
+from neonkit.migrations._comparison.statements import create_index, unique_index
 
 _KEPT_BY_SERVER = ("PRIMARY KEY", "UNIQUE", "FOREIGN KEY")
 

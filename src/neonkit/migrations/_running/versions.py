@@ -16,7 +16,7 @@ from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._history import head_of, heads_of, read_script
-from neonkit.migrations._running import connected, current_of, stamp_at
+from neonkit.migrations._running.steps import connected, current_of, stamp_at
 
 
 @dataclass(frozen=True)

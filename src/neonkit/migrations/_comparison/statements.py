@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection, Mapping
 
-from neonkit.migrations._catalogue import Catalogue, Column, Counter, Rule, Table
-from neonkit.migrations._expressions import base_of
+from neonkit.migrations._catalogue.catalogue import Catalogue, Column, Counter, Rule, Table
+from neonkit.migrations._catalogue.expressions import base_of
 
 _SERIALS = {"smallint": "smallserial", "integer": "serial", "bigint": "bigserial"}
 _TEXTS = {"varchar", "text", "char", "citext"}

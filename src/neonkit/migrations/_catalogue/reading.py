@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from neonkit.migrations._catalogue import (
+from neonkit.migrations._catalogue.catalogue import (
     Catalogue,
     Column,
     Counter,
@@ -15,7 +15,13 @@ from neonkit.migrations._catalogue import (
     Table,
     View,
 )
-from neonkit.migrations._catalogue_queries import (
+from neonkit.migrations._catalogue.expressions import (
+    readable,
+    readable_default,
+    short_type,
+    unwrapped,
+)
+from neonkit.migrations._catalogue.queries import (
     COLUMNS,
     CONSTRAINTS,
     COUNTERS,
@@ -30,7 +36,6 @@ from neonkit.migrations._catalogue_queries import (
     TRIGGERS,
     VIEWS,
 )
-from neonkit.migrations._expressions import readable, readable_default, short_type, unwrapped
 
 _LIMITS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonkit.db import fault_of, make_tables
 from neonkit.dsn import Dsn
-from neonkit.migrations._catalogue import Catalogue
-from neonkit.migrations._catalogue_reading import read_catalogue
+from neonkit.migrations._catalogue.catalogue import Catalogue
+from neonkit.migrations._catalogue.reading import read_catalogue
 from neonkit.migrations._errors import MigrationError
-from neonkit.migrations._running import connected
+from neonkit.migrations._running.steps import connected
 
 _REFUSALS = {
     "42501": "{user} may not create a database at {host}, which comparing models and revisions "

@@ -10,17 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonkit.db import dsn_of, schemas_of
 from neonkit.dsn import Dsn
-from neonkit.migrations._catalogue import Catalogue
-from neonkit.migrations._catalogue_reading import read_catalogue
-from neonkit.migrations._comparison import plan_change
+from neonkit.migrations._catalogue.catalogue import Catalogue
+from neonkit.migrations._catalogue.reading import read_catalogue
+from neonkit.migrations._comparison.catalogues import plan_change
+from neonkit.migrations._comparison.fills import fills_of
+from neonkit.migrations._comparison.plan import Plan
+from neonkit.migrations._comparison.renames import Rename, possible_renames
 from neonkit.migrations._errors import explained
-from neonkit.migrations._fills import fills_of
 from neonkit.migrations._history import head_of, read_script
-from neonkit.migrations._plan import Plan
-from neonkit.migrations._renames import Rename, possible_renames
-from neonkit.migrations._revision_file import write_revision
-from neonkit.migrations._running import run_to
-from neonkit.migrations._scratch import catalogue_of_models, scratch
+from neonkit.migrations._running.scratch import catalogue_of_models, scratch
+from neonkit.migrations._running.steps import run_to
+from neonkit.migrations._writing.revision_file import write_revision
 
 _BACK = "its way back leaves"
 

@@ -3,10 +3,10 @@
 import re
 from dataclasses import dataclass, field
 
-from neonkit.migrations._catalogue import Catalogue, Rule
-from neonkit.migrations._fills import Fills
-from neonkit.migrations._plan import Plan, Rank
-from neonkit.migrations._statements import literal
+from neonkit.migrations._catalogue.catalogue import Catalogue, Rule
+from neonkit.migrations._comparison.fills import Fills
+from neonkit.migrations._comparison.plan import Plan, Rank
+from neonkit.migrations._comparison.statements import literal
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""What a database has, as PostgreSQL's catalogue says it."""

@@ -1,0 +1,1 @@
+"""From one catalogue to another: the plan of statements that leads there."""

@@ -1,0 +1,1 @@
+"""Revisions run on a database: over one connection, once, with patience, there and back."""

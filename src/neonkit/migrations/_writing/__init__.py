@@ -1,0 +1,1 @@
+"""A new revision: what the models say beyond the history, as a file."""
