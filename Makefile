@@ -16,6 +16,7 @@ lint: .venv/dev
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive src -ll 2>/dev/null  # it warns of each line of a long exception
 
 types: .venv/dev
 	$(BIN)/python -m mypy
@@ -31,12 +32,13 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.bench $(BENCH)
 
 lock: .venv/dev
-	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/lock.txt
 	$(COMPILE) --group build -o requirements/serve.txt
 	$(COMPILE) --extra local --group build -o requirements/run.txt
 	$(COMPILE) --extra testing --group dev -o requirements/dev.txt
 	$(subst pyproject.toml,--group telemetry,$(COMPILE)) -o requirements/telemetry.txt
 	$(COMPILE) --extra testing --group neighbours -o requirements/neighbours.txt
+	$(subst pyproject.toml,--group lock,$(COMPILE)) -o requirements/lock.txt
 
 clean:
 	rm -rf .venv .venv-neighbours .neonkit neighbours/.neonkit

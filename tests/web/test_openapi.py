@@ -1,6 +1,7 @@
 """The schema: each operation with an id of its own, and the app's own parts as they were."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -13,7 +14,7 @@ import neonkit
 from neonkit import Database, Settings
 from neonkit.errors import ConfigurationError
 from neonkit.testing._app_lifespan import running
-from neonkit.web import raises
+from neonkit.web import _docs_page, raises
 from neonkit.web._problems import TABLE
 
 
@@ -177,6 +178,16 @@ async def test_redoc_is_served_without_a_network(behind: AsyncClient) -> None:
     assert 'src="/behind/redoc/redoc.standalone.js"' in page.text
     assert (await behind.get("/redoc/redoc.standalone.js")).status_code == 200
     assert (await behind.get("/redoc/start.js")).status_code == 404
+
+
+@pytest.mark.parametrize("page", ["swagger-ui", "redoc"])
+def test_the_pages_files_stand_beside_their_licences(page: str) -> None:
+    """What others wrote is distributed with its licence, and with those of what is bundled in it."""
+    folder = Path(_docs_page.__file__).with_name("_docs_files") / page
+
+    assert (folder / "LICENSE").stat().st_size > 500
+    for bundle in folder.glob("*.js"):
+        assert folder.joinpath(f"{bundle.name}.LICENSE.txt").is_file()
 
 
 def test_an_error_that_nobody_has_named_is_told_with_its_route() -> None:

@@ -124,7 +124,7 @@ WITH batch AS (
   UPDATE {table} SET {assignments} WHERE ({columns}) IN (SELECT {columns} FROM batch)
 )
 SELECT {columns}, count(*) OVER () FROM batch ORDER BY {backwards} LIMIT 1
-"""  # noqa: S608  # the author's own SQL and quoted names
+"""  # nosec B608 # noqa: S608  # the author's own SQL and quoted names
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def listed_rows(statement: Statement, columns: Columns) -> ListedRows:
         statement, columns = _selected_from(statement, columns)
     if not isinstance(statement, Select):
         raise ValueError(
-            f"paginate cannot add to a {type(statement).__name__}: select from it as a subquery"
+            f"paginate cannot add to a {type(statement).__name__}: select from it as a subquery"  # nosec B608 # a message
         )
     entity = _only_entity(statement)
     identity = RowIdentity(statement)
@@ -250,7 +250,7 @@ def _refuse_padded(
         name = _name(entity)
         raise ValueError(
             f"paginate cannot list {name} from the far side of an outer join, where rows have no "
-            f"{name}: select from {name} and join the other way round"
+            f"{name}: select from {name} and join the other way round"  # nosec B608 # a message
         )
 
 

@@ -3,7 +3,6 @@
 import html
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,8 @@ _SWAGGER_FILES = {
     "swagger-ui.css": "text/css",
     "favicon.png": "image/png",
 }
-_REDOC_FILES = {
-    "redoc.standalone.js": "text/javascript",
-    "favicon.png": "image/png",
-}
+_REDOC_FILES = {"redoc.standalone.js": "text/javascript"}
+_FILES = Path(__file__).with_name("_docs_files")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; worker-src blob:; "
@@ -49,7 +46,7 @@ _REDOC = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<link rel="icon" href="{base}/favicon.png">
+<link rel="icon" href="data:,">
 </head>
 <body>
 <redoc spec-url="{schema}"></redoc>
@@ -110,7 +107,7 @@ def _serve_swagger(app: FastAPI, docs_url: str, openapi_url: str) -> None:
         return Response(f"SwaggerUIBundle({json.dumps(options)});", media_type="text/javascript")
 
     async def file(request: Request) -> Response:
-        return _file(request.path_params["name"], _SWAGGER_FILES)
+        return _file("swagger-ui", request.path_params["name"], _SWAGGER_FILES)
 
     app.add_route(docs_url or "/", page, include_in_schema=False)
     app.add_route(f"{docs_url}/start.js", start, include_in_schema=False)
@@ -128,7 +125,7 @@ def _serve_redoc(app: FastAPI, redoc_url: str, openapi_url: str) -> None:
         return _page(content)
 
     async def file(request: Request) -> Response:
-        return _file(request.path_params["name"], _REDOC_FILES)
+        return _file("redoc", request.path_params["name"], _REDOC_FILES)
 
     app.add_route(redoc_url or "/", page, include_in_schema=False)
     app.add_route(f"{redoc_url}/{{name}}", file, include_in_schema=False)
@@ -144,14 +141,7 @@ def _page(content: str) -> Response:
     return Response(content, media_type="text/html", headers=headers)
 
 
-def _file(name: str, files: Mapping[str, str]) -> Response:
+def _file(page: str, name: str, files: Mapping[str, str]) -> Response:
     if name not in files:
         return Response(status_code=404)
-    return FileResponse(_static() / name, media_type=files[name])
-
-
-def _static() -> Path:
-    spec = find_spec("fastapi_offline")
-    assert spec is not None, "a dependency of neonkit"  # noqa: S101
-    assert spec.origin is not None, "a package on disk"  # noqa: S101
-    return Path(spec.origin).parent / "static"
+    return FileResponse(_FILES / page / name, media_type=files[name])

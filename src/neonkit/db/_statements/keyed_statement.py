@@ -72,7 +72,7 @@ _EXPIRED = (
     .cte("neonkit_expired")
 )
 _ROWS = (
-    text(f"SELECT true AS {_IS_THERE}, * FROM neonkit_effect")  # noqa: S608  # our own names
+    text(f"SELECT true AS {_IS_THERE}, * FROM neonkit_effect")  # nosec B608 # noqa: S608  # our own names
     .columns(column(_IS_THERE))
     .subquery("neonkit_rows")
 )
@@ -81,7 +81,7 @@ _ANSWER = """json_build_object(
   'rows', (SELECT coalesce(json_agg(json_build_array({columns})), '[]') FROM neonkit_effect)
 )::text"""
 _IS_KEPT = "(SELECT count(*) FROM neonkit_kept)"
-_HOLD = f"(SELECT holds FROM {_CONDITIONS})"  # noqa: S608  # our own name
+_HOLD = f"(SELECT holds FROM {_CONDITIONS})"  # nosec B608 # noqa: S608  # our own name
 
 _quoted = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy annotates no constructor
 
@@ -240,7 +240,7 @@ def _kept(
     answer = _ANSWER.format(columns=", ".join(map(str, written)))
     expires_at = EXPIRES_AT
     if unless is not None:
-        is_one = f"EXISTS (SELECT FROM neonkit_effect WHERE {_quoted(unless)} IS NOT NULL)"
+        is_one = f"EXISTS (SELECT FROM neonkit_effect WHERE {_quoted(unless)} IS NOT NULL)"  # nosec B608 # our own name
         expires_at = f"CASE WHEN {is_one} THEN {EXPIRES_AT} END"
     where = f"WHERE {_HOLD}" if has_conditions else ""
     keep = KEEP.format(answer=answer, expires_at=expires_at, where=where)

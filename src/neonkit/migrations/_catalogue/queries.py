@@ -58,7 +58,7 @@ WHERE d.deptype IS DISTINCT FROM 'i'
   AND NOT EXISTS (SELECT FROM foreign_object
                   WHERE classid = 'pg_class'::regclass AND objid = c.oid)
 ORDER BY 1
-"""
+"""  # nosec B608 # what is put together there is constant
 TABLES = """
 SELECT name, relpersistence = 'u', coalesce(array_to_string(reloptions, ', '), ''),
   coalesce(pg_get_partkeydef(own_table.oid), ''),
@@ -93,7 +93,7 @@ FROM own_table JOIN pg_attribute AS a ON attrelid = own_table.oid
   LEFT JOIN pg_sequence ON seqrelid = inside.objid
 WHERE attnum > 0 AND NOT attisdropped AND attislocal
 ORDER BY name, attnum
-"""
+"""  # nosec B608 # what is put together there is constant
 _DEPENDED = """
 ARRAY(SELECT DISTINCT quote_ident(attname) FROM pg_depend AS d
       JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
@@ -109,7 +109,7 @@ SELECT name, quote_ident(conname), pg_get_constraintdef(con.oid),
 FROM own_table JOIN pg_constraint AS con ON conrelid = own_table.oid
 WHERE contype IN ('c', 'f', 'p', 'u', 'x') AND conparentid = 0 AND conislocal
 ORDER BY 1, 2
-"""
+"""  # nosec B608 # what is put together there is constant
 INDEXES = f"""
 SELECT name, quote_ident(c.relname), replace(pg_get_indexdef(indexrelid), own, ' ON ')
   || CASE WHEN c.reltablespace <> 0 THEN ' TABLESPACE ' || quote_ident(spcname) ELSE '' END
@@ -122,14 +122,14 @@ FROM own_table CROSS JOIN (SELECT ' ON ' || quote_ident(current_schema()) || '.'
 WHERE NOT EXISTS (SELECT FROM pg_constraint
                   WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
 ORDER BY 1, 2
-"""
+"""  # nosec B608 # what is put together there is constant
 TRIGGERS = f"""
 SELECT name, quote_ident(tgname), pg_get_triggerdef(t.oid, true), '',
   {_DEPENDED.format(kind="'pg_trigger'", object="t.oid")}, CAST(NULL AS text)
 FROM own_table JOIN pg_trigger AS t ON tgrelid = own_table.oid
 WHERE NOT tgisinternal
 ORDER BY 1, 2
-"""
+"""  # nosec B608 # what is put together there is constant
 VIEWS = """
 SELECT prefix || quote_ident(relname), relkind = 'm', pg_get_viewdef(c.oid)
 FROM pg_class AS c JOIN space ON space.oid = relnamespace

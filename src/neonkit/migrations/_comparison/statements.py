@@ -181,13 +181,13 @@ def bounds_of(options: str) -> tuple[str, str]:
 
 def set_counter(sequence: str, column: str, table: str) -> str:
     """Let a sequence go on after the numbers that a column has."""
-    return f"SELECT setval({sequence}, max({column})) FROM {table} HAVING max({column}) > 0"  # noqa: S608  # names as the catalogue writes them
+    return f"SELECT setval({sequence}, max({column})) FROM {table} HAVING max({column}) > 0"  # nosec B608 # noqa: S608  # names as the catalogue writes them
 
 
 def bring_within(sequence: str, bounds: tuple[str, str]) -> str:
     """Let a sequence stand where its new bounds allow it."""
     least, most = bounds
-    return f"SELECT setval({literal(sequence)}, least(greatest(last_value, {least}), {most}), is_called) FROM {sequence}"  # noqa: E501, S608  # names as the catalogue writes them
+    return f"SELECT setval({literal(sequence)}, least(greatest(last_value, {least}), {most}), is_called) FROM {sequence}"  # nosec B608 # noqa: E501, S608  # names as the catalogue writes them
 
 
 def literal(words: str) -> str:
