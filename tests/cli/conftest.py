@@ -1,5 +1,6 @@
 """The command as people start it: a process with its own folder, environment and port."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from neonkit.dsn import Dsn
+from neonkit.migrations import upgrade_schema
 from support.outside import outside
 from support.servers import server_url
 
@@ -184,7 +187,8 @@ def environment(given: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def production(server_url: str) -> dict[str, str]:
-    """What a production service must be told."""
+    """What a production service must be told; its database has been migrated."""
+    asyncio.run(upgrade_schema(Dsn.parse(server_url)))
     return {"NEON_DATABASE_URL": server_url, "SECRET_KEY": SECRET_KEY}
 
 

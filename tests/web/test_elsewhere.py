@@ -85,7 +85,7 @@ async def test_nothing_is_made_there(
         add_boot_step(app, step)
         async with app.router.lifespan_context(app):
             if is_changed:
-                while not app.state.neonkit.has_started:  # noqa: ASYNC110  # nobody tells
+                while not app.state.neonkit.startup.is_over:  # noqa: ASYNC110  # nobody tells
                     await asyncio.sleep(0.01)
             else:
                 assert "is on another machine" in caplog.text

@@ -9,7 +9,7 @@ from neonkit.db._faults.refused_values import RefusedValue, refused_value_of
 from neonkit.db._keys.answers import UnstorableAnswerError
 from neonkit.db._keys.keys import Key
 from neonkit.db._policies import PoolPolicy, TimeoutPolicy
-from neonkit.db._schema import bring_schema, has_schema
+from neonkit.db._schema import bring_schema, schema_lead
 from neonkit.db._scope import Scope, current_scope, guard_scope, open_scope
 from neonkit.db._statements.execution import rows_by_name
 from neonkit.db._statements.sql import sql_statement
@@ -60,7 +60,6 @@ __all__ = [
     "expected_rows",
     "fault_of",
     "guard_scope",
-    "has_schema",
     "is_behind_pooler",
     "listen",
     "make_tables",
@@ -68,6 +67,7 @@ __all__ = [
     "problem_error_of",
     "refused_value_of",
     "rows_by_name",
+    "schema_lead",
     "schemas_of",
     "sql_statement",
     "strange_listeners",

@@ -77,12 +77,9 @@ _REVISIONS = (
 )
 
 
-async def has_schema(connection: AsyncConnection) -> bool:
-    """True if the schema has every revision of this release."""
-    if not (await connection.execute(_HAS_REVISION)).scalar_one():
-        return False
-    number: int = (await connection.execute(_REVISION)).scalar_one()
-    return number >= len(_REVISIONS)
+async def schema_lead(connection: AsyncConnection) -> int:
+    """By how many revisions the schema is ahead of this release; below zero where it is behind."""
+    return await _number_of(connection) - len(_REVISIONS)
 
 
 async def bring_schema(connection: AsyncConnection) -> None:
@@ -90,12 +87,18 @@ async def bring_schema(connection: AsyncConnection) -> None:
 
     Safe from many processes at once; nothing is locked where nothing is missing.
     """
-    if await has_schema(connection):
+    if await schema_lead(connection) >= 0:
         return
     await connection.execute(_LOCK)
-    exists = (await connection.execute(_HAS_REVISION)).scalar_one()
-    done: int = (await connection.execute(_REVISION)).scalar_one() if exists else 0
-    for statements in _REVISIONS[done:]:
+    for statements in _REVISIONS[await _number_of(connection) :]:
         for statement in statements:
             await connection.execute(text(statement))
     await connection.execute(_SET_REVISION, {"number": len(_REVISIONS)})
+
+
+async def _number_of(connection: AsyncConnection) -> int:
+    """How many of the revisions it has."""
+    if not (await connection.execute(_HAS_REVISION)).scalar_one():
+        return 0
+    number: int = (await connection.execute(_REVISION)).scalar_one()
+    return number

@@ -9,7 +9,7 @@ from neonkit._public_names import show_public_names
 from neonkit.migrations._adoption import Adoption, adopt, carry_over
 from neonkit.migrations._backfill import backfill
 from neonkit.migrations._comparison.renames import Rename
-from neonkit.migrations._errors import MigrationError
+from neonkit.migrations._errors import BehindError, MigrationError, reason_of
 from neonkit.migrations._history import History, find_history
 from neonkit.migrations._lint.findings import DangerousMigrationError, Finding
 from neonkit.migrations._rehearsal import Rehearsed, rehearse
@@ -31,6 +31,7 @@ from neonkit.migrations._writing.revisions import (
 
 __all__ = [
     "Adoption",
+    "BehindError",
     "DangerousMigrationError",
     "Draft",
     "Finding",
@@ -51,6 +52,7 @@ __all__ = [
     "list_revisions",
     "make_revision",
     "merge_heads",
+    "reason_of",
     "rehearse",
     "stamp",
     "upgrade",

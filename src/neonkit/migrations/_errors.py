@@ -14,6 +14,10 @@ class MigrationError(NeonkitError):
     """A migration could not be run; what had been committed before it stays."""
 
 
+class BehindError(MigrationError):
+    """A database lacks what this release needs of it, and somebody has to migrate it."""
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn what the database, Alembic or the network raises into one line that begins with `what`.

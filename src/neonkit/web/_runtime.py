@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 
 from sqlalchemy import MetaData
 from sqlmodel import SQLModel
@@ -26,20 +26,20 @@ from neonkit.db import (
     Database,
     PasswordSource,
     create_engine,
-    fault_of,
-    has_schema,
     open_scope,
     with_password,
 )
 from neonkit.dsn import Dsn
-from neonkit.errors import ConfigurationError, NeonkitError
+from neonkit.errors import ConfigurationError
 from neonkit.health import Readiness
-from neonkit.migrations import History, MigrationError, check_head, upgrade
+from neonkit.migrations import History
 from neonkit.observe import Metrics, log_slow_query, slower_than, watch_statements
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings, database_at
 from neonkit.web._admission import admission
+from neonkit.web._app_tables import AppTables
 from neonkit.web._problems import TABLE, Problem
+from neonkit.web._startup import Startup
 
 NameCaller = Callable[[HTTPConnection], str | None]
 BootStep = Callable[[Database], Awaitable[None]]
@@ -47,10 +47,9 @@ BootStep = Callable[[Database], Awaitable[None]]
 _log = logging.getLogger("neonkit")
 _settings_log = logging.getLogger("neonkit.settings")
 
-_LONGEST_PAUSE = 5.0
-_NO_SCHEMA = "the schema `neonkit` is missing or of an older release: run `neonkit migrate`"
 _ELSEWHERE = (
-    "ENVIRONMENT is test, and the database is on another machine: nothing is made or migrated there"
+    "the database is on another machine: nothing is made or migrated there before somebody runs "
+    "`neonkit migrate`"
 )
 _TOO_MANY_SESSIONS = (
     "(POOL_SIZE + MAX_OVERFLOW + 1) * WORKERS is %d sessions for %d workers, and the server has "
@@ -98,13 +97,13 @@ class Runtime:
         boot_steps: what the app wants done once the database answers.
         database: where requests go; `None` while the app is not running.
         is_under_test: set by the pytest plugin, whose databases are its own to change.
-        has_started: whether the first connection was made and the schema is in place.
         metadata: the tables of the app.
         metrics: what `/metrics` tells.
         throttles: what was tried too often, since the app began to run.
         parent: the runtime of the app that this one is mounted in, once it was asked through it.
         problems: the app's table of errors and problems.
         readiness: what `/health/ready` asks.
+        startup: what `/health/startup` asks.
     """
 
     def __init__(  # noqa: PLR0913  # what `install` takes
@@ -133,7 +132,7 @@ class Runtime:
         self.principal = principal
         self.caller = caller
         self.boot_steps: list[BootStep] = []
-        self.has_started = False
+        self.startup: Startup | None = None
         self.metrics = Metrics()
         self.problems: dict[type[Exception], Problem] = dict(TABLE)
         self.readiness: Readiness | None = None
@@ -246,16 +245,20 @@ class Runtime:
             self.readiness = Readiness(
                 database.probe, database.health, is_passive=self.settings.sleeps_when_idle
             )
-            boot = asyncio.create_task(self._boot(database))
+            self.startup = Startup(
+                partial(self._look_at_tables, database), partial(self._take_boot_steps, database)
+            )
+            stack.push_async_callback(self.startup.close)
+            boot = asyncio.create_task(self.startup.run())
             stack.push_async_callback(_cancel, boot)
-            if self._is_elsewhere(database):
-                _log.warning(_ELSEWHERE)
-            elif not self.settings.is_production:
+            if not self.settings.is_production:
+                if self._is_elsewhere(database):
+                    _log.warning(_ELSEWHERE)
                 await asyncio.wait({boot}, timeout=_PATIENCE_IN_DEVELOPMENT)
             try:
                 yield
             finally:
-                self.has_started = False
+                self.startup = None
                 self.database = given
 
     def _new_throttles(self) -> Throttles:
@@ -290,25 +293,18 @@ class Runtime:
         sampling = asyncio.create_task(self.metrics.watch_pool(lambda: database.pool_use))
         stack.push_async_callback(_cancel, sampling)
 
-    async def _boot(self, database: Database) -> None:
-        """Connect, and make the tables in development; again and again until it works."""
-        pause, said = 0.1, ""
-        while not self.has_started:
-            try:
-                with open_scope(self.settings.request_timeout):
-                    await self._prepare(database)
-                    if not self._is_elsewhere(database):
-                        for step in self.boot_steps:
-                            await step(database)
-                self.has_started = True
-                self._compare_sessions(database)
-            except Exception as error:  # noqa: BLE001  # said in the log and tried again
-                what = _reason(error)
-                if what != said:
-                    _log.warning("the database is not ready (%s); trying again", what)
-                said = what
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+    async def _look_at_tables(self, database: Database) -> None:
+        direct = self._direct_dsn and await self.with_password(self._direct_dsn)
+        tables = AppTables(database, direct, self.history, self.metadata)
+        with open_scope(self.settings.request_timeout):
+            await (tables.look() if self._is_elsewhere(database) else tables.bring())
+
+    async def _take_boot_steps(self, database: Database) -> None:
+        if not (self.settings.is_test and self._is_elsewhere(database)):
+            with open_scope(self.settings.request_timeout):
+                for step in self.boot_steps:
+                    await step(database)
+        self._compare_sessions(database)
 
     def _compare_sessions(self, database: Database) -> None:
         """Warn where the workers may want more sessions than the server has for them."""
@@ -322,35 +318,11 @@ class Runtime:
             _settings_log.warning(_TOO_MANY_SESSIONS, wanted, settings.workers, usable)
 
     def _is_elsewhere(self, database: Database) -> bool:
-        """Tell a test run on another machine's database, which may be anybody's: change nothing."""
-        if not self.settings.is_test or self.is_under_test:
-            return False
+        """Whether the database may be anybody's, or people's own: nothing is made there unasked."""
+        if self.settings.is_production or self.is_under_test:
+            return self.settings.is_production
         direct = self._direct_dsn
         return not database.is_local or (direct is not None and not direct.is_local)
-
-    async def _prepare(self, database: Database) -> None:
-        """Bring the schema up to date in development; elsewhere only look at it."""
-        history = self.history
-        if self.settings.is_production or self._is_elsewhere(database):
-            await database.probe()
-            async with database.engine.connect() as connection:
-                if not await has_schema(connection):
-                    raise MigrationError(_NO_SCHEMA)
-                if history is not None and history.is_ours:
-                    await check_head(connection, history.folder)
-            return
-        await database.bring_schema()
-        if self._direct_dsn is not None and history is not None and history.is_ours:
-            await upgrade(await self.with_password(self._direct_dsn), history.folder)
-        elif history is None or not history.is_foreign:
-            await database.create_all(*self.metadata)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, NeonkitError):
-        return str(error)
-    fault = fault_of(error)
-    return fault.kind.value if fault else type(error).__name__
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

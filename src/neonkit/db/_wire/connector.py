@@ -178,9 +178,17 @@ class Probe:
     def __init__(self, connector: Connector[Link]) -> None:
         self._connector = connector
         self._connection: DriverConnection | None = None
+        self._turn = asyncio.Lock()
 
     async def __call__(self) -> None:
-        """Send the smallest query, and raise whatever goes wrong; one attempt."""
+        """Send the smallest query, and raise whatever goes wrong; one attempt.
+
+        The start of an app and a readiness request may ask at the same time: they take turns.
+        """
+        async with self._turn:
+            await self._ask()
+
+    async def _ask(self) -> None:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await self._connector.attempt()

@@ -1,12 +1,14 @@
 """Running revisions over one connection, which may take its time."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonkit._seams.alembic import steps_back, steps_to
@@ -17,6 +19,8 @@ from neonkit.migrations._errors import MigrationError, explained, reason_of
 _WEEK = 7 * 86400.0
 _TIMEOUTS = TimeoutPolicy(statement=_WEEK, lock=60.0, request=15.0)
 _POOL = PoolPolicy(size=1, overflow=0)
+_LOCK = 0x6E656F6E_6D696772  # "neonmigr": any number, the same in every process
+_PAUSE = 0.25
 
 
 @asynccontextmanager
@@ -97,3 +101,27 @@ async def stamp_at(connection: AsyncConnection, script: ScriptDirectory, target:
     """Have a database count as being at a revision, `head` or `base`."""
     await connection.run_sync(lambda sync: MigrationContext.configure(sync).stamp(script, target))
     await connection.commit()
+
+
+async def take_lock(connection: AsyncConnection, patience: float = 600.0) -> None:
+    """Take the lock of whoever changes tables; PostgreSQL drops it with the session.
+
+    It is asked for again and again rather than waited for: a statement that waits has a snapshot,
+    and CREATE INDEX CONCURRENTLY in the process that holds the lock would wait for that.
+
+    Raises:
+        MigrationError: another process held it for so many seconds.
+    """
+    deadline = time.monotonic() + patience
+    attempt = text("SELECT pg_try_advisory_lock(:key)")
+    while True:
+        has_lock = (await connection.execute(attempt, {"key": _LOCK})).scalar_one()
+        await connection.commit()
+        if has_lock:
+            return
+        if time.monotonic() >= deadline:
+            raise MigrationError(
+                f"another process has been migrating this database for {patience:g} s: see what "
+                "it waits for in pg_stat_activity, and run this again"
+            )
+        await asyncio.sleep(_PAUSE)

@@ -1,7 +1,5 @@
 """Bringing a database to head: over the direct URL, one process at a time."""
 
-import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from neonkit._seams.alembic import steps_back
 from neonkit.db import bring_schema
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import MigrationError
+from neonkit.migrations._errors import BehindError, MigrationError
 from neonkit.migrations._history import head_of, heads_of, knows, read_script
 from neonkit.migrations._lint.findings import (
     DangerousMigrationError,
@@ -33,10 +31,9 @@ from neonkit.migrations._running.steps import (
     run_back,
     run_to,
     stamp_at,
+    take_lock,
 )
 
-_LOCK = 0x6E656F6E_6D696772  # "neonmigr": any number, the same in every process
-_PAUSE = 0.25
 _NO_HISTORY = "the database has tables, and no history: `neonkit adopt` says what differs"
 _INVALID = text("""
 SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON oid = indexrelid
@@ -86,7 +83,7 @@ async def upgrade(
     async with connected(dsn) as connection:
         if await connection.run_sync(_is_at, script, head):
             return ()
-        await _lock(connection, patience)
+        await take_lock(connection, patience)
         equal = await _equal(connection, dsn, folder)
         if equal is not None:
             await stamp_at(connection, script, equal)
@@ -143,7 +140,7 @@ async def downgrade(
     script = read_script(folder)
     heads_of(script)
     async with connected(dsn) as connection:
-        await _lock(connection, patience)
+        await take_lock(connection, patience)
         await connection.run_sync(_is_at, script, target)
         before = await connection.run_sync(current_of)
         await connection.rollback()
@@ -165,20 +162,25 @@ async def upgrade_schema(dsn: Dsn) -> None:
         await connection.commit()
 
 
-async def check_head(connection: AsyncConnection, folder: Path) -> None:
+async def check_head(connection: AsyncConnection, folder: Path) -> tuple[str, ...]:
     """Refuse a database that lacks revisions of the folder.
 
     One that has a revision which the folder lacks was migrated by a newer release, and will do: an
     older replica may start while a deployment goes on.
 
+    Returns:
+        the revisions of such a newer release.
+
     Raises:
-        MigrationError: revisions are missing.
+        BehindError: revisions are missing.
     """
     script = read_script(folder)
     head = head_of(script)
     current = await connection.run_sync(current_of)
-    if head and head not in current and all(knows(script, each) for each in current):
-        raise MigrationError("the database lacks migrations of this release: run `neonkit migrate`")
+    newer = tuple(each for each in current if not knows(script, each))
+    if head and head not in current and not newer:
+        raise BehindError("the database lacks migrations of this release: run `neonkit migrate`")
+    return newer
 
 
 async def _equal(connection: AsyncConnection, dsn: Dsn, folder: Path) -> str | None:
@@ -224,24 +226,3 @@ def _is_at(connection: Connection, script: ScriptDirectory, head: str) -> bool:
                 "run the release that made it, or a newer one"
             )
     return current == (head,)
-
-
-async def _lock(connection: AsyncConnection, patience: float) -> None:
-    """Take the lock of this session, which PostgreSQL drops with it.
-
-    It is asked for again and again rather than waited for: a statement that waits has a snapshot,
-    and CREATE INDEX CONCURRENTLY in the process that holds the lock would wait for that.
-    """
-    deadline = time.monotonic() + patience
-    attempt = text("SELECT pg_try_advisory_lock(:key)")
-    while True:
-        has_lock = (await connection.execute(attempt, {"key": _LOCK})).scalar_one()
-        await connection.commit()
-        if has_lock:
-            return
-        if time.monotonic() >= deadline:
-            raise MigrationError(
-                f"another process has been migrating this database for {patience:g} s: see what "
-                "it waits for in pg_stat_activity, and run this again"
-            )
-        await asyncio.sleep(_PAUSE)
