@@ -444,15 +444,22 @@ def test_some_files_are_left(files: int, connections: int) -> None:
     assert connections_within(files) == connections
 
 
-@pytest.mark.parametrize("connection", ["keep-alive", "close"])
-async def test_a_refusal_at_the_door_keeps_the_connection(
-    served: Served, monkeypatch: pytest.MonkeyPatch, connection: str
-) -> None:
-    """What cannot be answered in time gets 503 in its turn; HEAD without a body, health its own.
-
-    A request with a body is read first.
-    """
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The door is closed, as in an overload."""
     monkeypatch.setattr(admission, "lines", {_Full()})
+
+
+class _Full:
+    is_full = True
+    is_catching_up = False
+    waiting = 0
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+async def test_a_refusal_at_the_door_keeps_the_connection(served: Served, connection: str) -> None:
+    """What cannot be answered in time gets 503 in its turn; HEAD without a body, health its own."""
     lines = f"Host: x\r\nConnection: {connection}\r\n"
     got = await served.say(
         b"GET /size HTTP/1.1\r\nHost: x\r\nX-Request-ID: mine\r\n\r\n",
@@ -466,7 +473,37 @@ async def test_a_refusal_at_the_door_keeps_the_connection(
     assert head.endswith(b"\r\n\r\n")
 
 
-class _Full:
-    is_full = True
-    is_catching_up = False
-    waiting = 0
+AT_THE_DOOR = {
+    "a head": (GET + b"\r\n", [503]),
+    "a body with it": (LENGTH + b"2\r\n\r\nab", [503]),
+    "two requests": ((GET + b"\r\n") * 2, [503, 503]),
+    "chunks": (CHUNKED + b"1\r\na\r\n0\r\n\r\n", [503]),
+    "half a head": (GET, [408]),
+    "two lengths": (LENGTH + b"1\r\nContent-Length: 1\r\n\r\na", [400]),
+    "two ends": (GET + b"X: a\r\n\n\r\n", [400]),
+}
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize("name", AT_THE_DOOR)
+async def test_what_comes_to_a_closed_door(served: Served, name: str) -> None:
+    """As many answers as requests, whatever framed them; what frames none is told so."""
+    sent, statuses = AT_THE_DOOR[name]
+    assert [status for status, _ in answers(await served.say(sent))] == statuses
+
+
+async def test_the_rest_of_a_refused_body_is_no_request(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that comes after the refusal is dropped, and the next request answered."""
+    inner = GET + b"\r\n"
+    reader, writer = await served.connect()
+    with monkeypatch.context() as patch:
+        patch.setattr(admission, "lines", {_Full()})
+        writer.write(LENGTH + b"%d\r\n\r\n" % len(inner) + inner[:9])
+        refused = await reader.readuntil(b"\r\n\r\n")
+        refused += await reader.readuntil(b"}")
+    writer.write(inner[9:])
+    await asyncio.sleep(0.05)
+    writer.write(GET + b"Connection: close\r\n\r\n")
+    assert [status for status, _ in answers(refused + await until_closed(reader))] == [503, 200]

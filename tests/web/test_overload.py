@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from httpx2 import AsyncClient
 import neonkit
 from neonkit import Settings
 from neonkit.web import admission
+from neonkit.web._admission import Admission
 
 _begun: list[float] = []
 
@@ -35,15 +37,16 @@ def app() -> FastAPI:
     return app
 
 
-class _Full:
-    is_full = True
-    is_catching_up = False
-    waiting = 0
+@dataclass(eq=False)
+class _Line:
+    is_full: bool = False
+    is_catching_up: bool = False
+    waiting: int = 0
 
 
 @contextmanager
 def _full() -> Iterator[None]:
-    line = _Full()
+    line = _Line(is_full=True)
     admission.lines.add(line)
     try:
         yield
@@ -89,3 +92,33 @@ async def test_a_refusal_is_a_problem_like_any_other(client: AsyncClient, method
     for name in ("retry-after", "x-process-time", "server-timing", "x-content-type-options"):
         assert name in refused.headers
     assert (await client.request(method, "/work")).status_code == 200
+
+
+async def test_a_line_is_long_for_a_burst_and_short_in_an_overload() -> None:
+    """At 100 answers a second 200 may wait; from the first refusal on 50, until it is over.
+
+    Whoever waited for a wake-up is not refused, and a line whose pace nobody knows has room.
+    """
+    now, line = 0.0, _Line()
+    door = Admission(lambda: now)
+    door.lines.add(line)
+    await door.begin("/")
+
+    def is_closed(waiting: int) -> bool:
+        line.waiting = waiting
+        return door.is_closed
+
+    assert not is_closed(900)
+    for _ in range(40):
+        door.end()
+        now += 0.01
+    assert [is_closed(waiting) for waiting in (200, 400)] == [False, True]
+    assert not door.refuses("/health/live")
+    assert not is_closed(200)
+    line.waiting = 400
+    assert door.refuses("/")
+    assert [is_closed(waiting) for waiting in (200, 60, 40)] == [True, True, False]
+    line.is_catching_up = True
+    assert not is_closed(400)
+    line.is_catching_up = False
+    assert [is_closed(waiting) for waiting in (400, 15, 400)] == [True, False, False]

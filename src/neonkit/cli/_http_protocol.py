@@ -17,8 +17,10 @@ from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+from uvicorn.server import ServerState
 
 from neonkit._seams.uvicorn import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
+from neonkit.cli._door import Door, Refused
 from neonkit.errors import (
     HeaderTooLargeError,
     MalformedHeaderError,
@@ -27,7 +29,7 @@ from neonkit.errors import (
     RequestTimeoutError,
     UriTooLongError,
 )
-from neonkit.web import HeadPolicy, admission, refusal_at_door, refusal_of
+from neonkit.web import HeadPolicy, refusal_of
 
 _log = logging.getLogger("neonkit")
 _access = logging.getLogger("neonkit.access")
@@ -36,7 +38,6 @@ _HOST = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"  # RFC 9110, 7.2
 )
 _CLOSE = (b"connection", b"close")
-_OF_BODIES = {b"content-length", b"transfer-encoding", b"expect"}
 _ENDING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 _FRAMING_OF_A_BYTE = 16  # of body: a chunk of one byte has five that frame it
 _SPARE_FILES = 4  # one of so many is left to the database, the log and the app
@@ -100,6 +101,13 @@ class _Connections:
         self.idle: dict[HttpProtocol, None] = {}  # the longest idle first
         self.unread: dict[HttpProtocol, int] = {}  # bytes; the longest unread first
         self._said: set[str] = set()
+        self._door: Door | None = None
+
+    def door_of(self, state: ServerState) -> Door:
+        """The door that all of them share."""
+        if self._door is None:
+            self._door = Door(state)
+        return self._door
 
     def make_room(self) -> bool:
         """Close the connection that is idle for longest; `False` where none is."""
@@ -150,6 +158,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, connections: _Connections, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._door = connections.door_of(self.server_state)
         self.app = partial(_answer, self.app)
         self._shared = connections
         self._policy = connections.policy
@@ -159,8 +168,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_message = False
         self._is_in_head = False
         self._has_begun = False  # a message, in the bytes that are being read
-        self._is_at_door = self._has_left_door = False
         self._fields = self._size = self._framing = self._body = 0
+        self._to_skip = 0  # bytes of the body of a request that was refused unread
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
 
@@ -191,7 +200,12 @@ class HttpProtocol(HttpToolsProtocol):
         if self._refusal is not None or self._is_lingering:
             return
         self._unset_keepalive_if_required()
-        self._has_begun = self._has_left_door = False
+        if (data := self._skip(data)) and not self._is_in_message and not self._is_busy:
+            refused = self._door.refuse(data)
+            if refused is not None:
+                self._answer_at_door(refused)
+                return
+        self._has_begun = False
         before = self._body
         try:
             self.parser.feed_data(data)  # pyright: ignore[reportOptionalMemberAccess]  # none only after the end
@@ -211,7 +225,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(self._too_large())
         elif self._is_busy:
             self._stop_waiting()
-        elif self._is_in_message or not self._has_left_door:
+        else:
             self._wait_for_head()
 
     def pause_writing(self) -> None:
@@ -251,9 +265,6 @@ class HttpProtocol(HttpToolsProtocol):
         """Hand the request to the app."""
         if fault := self._policy.head.fault_of_headers(self.headers) or self._fault_of_host():
             raise fault
-        if self._is_refused_at_door():
-            self._is_at_door = True
-            return
         before = self.cycle
         super().on_headers_complete()
         self._is_in_head = False
@@ -268,10 +279,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request has come whole."""
         self._is_in_message = False
-        if self._is_at_door:
-            self._answer_at_door()
-        else:
-            super().on_message_complete()
+        super().on_message_complete()
 
     # uvicorn's calls
 
@@ -345,35 +353,22 @@ class HttpProtocol(HttpToolsProtocol):
 
     # the door
 
-    def _is_refused_at_door(self) -> bool:
-        """True of a request that could not be answered in time, and is nothing but its head."""
-        if self._is_busy or not admission.refuses(self.url.decode("ascii", "replace")):
-            return False
-        return not any(
-            name in _OF_BODIES or name == b"upgrade"
-            for name, value in self.headers
-            if value != b"0"
-        )
+    def _skip(self, data: bytes) -> bytes:
+        """Drop what is left of a request that was refused unread; what came behind it."""
+        skipped = min(self._to_skip, len(data))
+        self._to_skip -= skipped
+        return data[skipped:] if skipped else data
 
-    def _answer_at_door(self) -> None:
-        """Answer 503 without a task, and keep the connection."""
-        self._is_at_door, self._has_left_door = False, True
+    def _answer_at_door(self, refused: Refused) -> None:
+        """Answer 503 without a task, and keep the connection unless its client does not."""
         self._stop_waiting()
-        keeps = self.parser.should_keep_alive()  # pyright: ignore[reportOptionalMemberAccess]  # none only after the end
-        given = next((value for name, value in self.headers if name == b"x-request-id"), b"")
-        headers, body = refusal_at_door(given)
-        lines = [STATUS_LINE[HTTPStatus.SERVICE_UNAVAILABLE]]
-        for name, value in (*self.server_state.default_headers, *headers):
-            lines += [name, b": ", value, b"\r\n"]
-        if not keeps:
-            lines.append(b"connection: close\r\n")
-        is_head = self.parser.get_method() == b"HEAD"  # pyright: ignore[reportOptionalMemberAccess]  # as above
-        self.transport.write(b"".join([*lines, b"\r\n", b"" if is_head else body]))
-        if keeps:
-            self._shared.idle[self] = None
-            super().on_response_complete()
-        else:
+        self.transport.write(refused.answer)
+        if refused.closes:
             self._end()
+            return
+        self._to_skip = refused.to_come
+        self._shared.idle[self] = None
+        super().on_response_complete()
 
     # deadlines
 

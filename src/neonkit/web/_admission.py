@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
@@ -22,8 +23,8 @@ _log = logging.getLogger("neonkit")
 _BEGUN_IN_A_TURN = 2
 _LONGEST_LINE = 1000
 _MEASURED = 16  # requests that were answered, from which it is told how fast a line moves
-_LONGEST_WAIT = 2.0  # seconds at the door: REQUEST_TIMEOUT is left for what comes after
-_LONGEST_WAIT_INSIDE = 5.0  # seconds, which is POOL_TIMEOUT by default
+_LONGEST_WAIT = 3.0  # seconds, of a burst: POOL_TIMEOUT is 5 by default
+_LONGEST_WAIT_IN_OVERLOAD = 0.5  # seconds: a longer line serves nobody more, and all of them later
 _CALM = 1.0  # seconds without a refusal, after which an overload is over
 _ALWAYS_LET_IN = ("/health/", "/metrics")  # whoever watches must see an overload
 _ID = "0" * 32
@@ -51,11 +52,15 @@ class Line(Protocol):
 class Admission:
     """The door of a process.
 
+    Args:
+        clock: seconds, from anywhere.
+
     Attributes:
         lines: where a request may have to wait once it has begun.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.lines: set[Line] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begin_again()
@@ -68,10 +73,17 @@ class Admission:
         self._refused = 0
         self._refused_at = float("-inf")
 
+    @property
+    def is_closed(self) -> bool:
+        """True if a request that comes now could not be answered in time."""
+        return self._is_late() or any(line.is_full for line in self.lines)
+
     def refuses(self, path: str) -> bool:
-        """Tell whether a request that comes now could not be answered in time."""
-        if not self._is_late() and not any(line.is_full for line in self.lines):
-            return False
+        """Tell whether a request is to be refused, and count it where it is."""
+        return self.is_closed and self.turns_away(path)
+
+    def turns_away(self, path: str) -> bool:
+        """The same of a door that is closed."""
         if path.startswith(_ALWAYS_LET_IN):
             return False
         self._note_refusal()
@@ -95,21 +107,21 @@ class Admission:
 
     def end(self) -> None:
         """Note that a request which had begun is answered."""
-        self._ended_at.append(time.monotonic())
+        self._ended_at.append(self._clock())
 
     def _is_late(self) -> bool:
-        """True if whoever stands at the end of a line waits too long, as fast as it moves now."""
+        """True if whoever comes last waits too long, as fast as requests are answered now."""
         if self._loop is not asyncio.get_running_loop():
             return False
-        inside = sum(line.waiting for line in self.lines)
-        if len(self._line) + inside < _MEASURED:
+        waiting = len(self._line) + sum(line.waiting for line in self.lines)
+        if waiting < _MEASURED:
             self._ended_at.clear()
             return False
         if len(self._line) >= _LONGEST_LINE or len(self._ended_at) < _MEASURED:
             return len(self._line) >= _LONGEST_LINE
-        pace = (time.monotonic() - self._ended_at[0]) / len(self._ended_at)
-        is_late = len(self._line) * pace > _LONGEST_WAIT or inside * pace > _LONGEST_WAIT_INSIDE
-        return is_late and not any(line.is_catching_up for line in self.lines)
+        pace = (self._clock() - self._ended_at[0]) / len(self._ended_at)
+        longest = _LONGEST_WAIT_IN_OVERLOAD if self._refused else _LONGEST_WAIT
+        return waiting * pace > longest and not any(line.is_catching_up for line in self.lines)
 
     def _turn_soon(self) -> None:
         if not self._is_turning and self._loop is not None:
@@ -131,13 +143,13 @@ class Admission:
     def _note_refusal(self) -> None:
         """Say it once for an overload, and once when it is over."""
         self._refused += 1
-        self._refused_at = time.monotonic()
+        self._refused_at = self._clock()
         if self._refused == 1:
             _log.warning("overloaded: requests that could not be answered in time are refused")
             asyncio.get_running_loop().call_later(_CALM, self._see_calm)
 
     def _see_calm(self) -> None:
-        left = self._refused_at + _CALM - time.monotonic()
+        left = self._refused_at + _CALM - self._clock()
         if left > 0:
             asyncio.get_running_loop().call_later(left, self._see_calm)
             return
