@@ -287,6 +287,38 @@ async def test_development_migrates_by_itself(launch: "Launch", tmp_path: Path, 
     assert tables == [("by_revision", None)]
 
 
+FOLLOWED = """
+from sqlmodel import Field
+class Note(neonkit.TableModel, table=True):
+    __tablename__ = "followed"
+    id: int | None = Field(default=None, primary_key=True)
+    title: str = "a"
+"""
+
+
+async def test_development_follows_models(
+    launch: "Launch", run_neonkit: "Run", tmp_path: Path, url: str
+) -> None:
+    """What adds is made and printed as SQL; what goes is named and stays; then revisions lack."""
+    app, env = tmp_path / "notes.py", {"NEON_DATABASE_URL": url}
+    plain = app.read_text()
+    app.write_text(plain + FOLLOWED)
+    service = launch("dev", "notes:app", env=env)
+    service.wait_for(r"made: CREATE TABLE followed .*title varchar NOT NULL")
+    service.wait_for("serving on")
+    app.write_text(plain + FOLLOWED + "    body: str | None = None\n")
+    service.wait_for("made: ALTER TABLE followed ADD COLUMN body varchar;")
+    service.wait_for("serving on", count=2)
+    app.write_text(plain + FOLLOWED.replace("title", "heading"))
+    service.wait_for("not done: followed loses body")
+    service.wait_for("Two ways on: as revisions, with `neonkit adopt --as-it-is`")
+
+    service.wait_for("serving on", count=3)
+    adopted = await asyncio.to_thread(run_neonkit, "adopt", "notes:app", "--as-it-is", env=env)
+    assert "`neonkit makemigrations` writes these as the next revision" in adopted.output
+    service.wait_for("the models say more than the migrations: `neonkit makemigrations`")
+
+
 async def test_production_refuses_what_would_hurt(
     run_neonkit: "Run", project: Path, url: str
 ) -> None:

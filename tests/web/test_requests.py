@@ -32,6 +32,10 @@ def app() -> FastAPI:
         await session.exec(text("SELECT pg_sleep(0.02)"))  # type: ignore[call-overload]  # SQLModel types exec for selects
         return name
 
+    @app.get("/behind")
+    async def behind(session: SessionDep, column: str) -> None:
+        await session.exec(text(f"SELECT {column} FROM pg_class"))  # type: ignore[call-overload]  # SQLModel types exec for selects
+
     @app.get("/slow")
     async def slow() -> None:
         await asyncio.sleep(30)
@@ -125,6 +129,19 @@ async def test_liveness_needs_no_database(client: AsyncClient) -> None:
 
     assert body["status"] == "alive"
     assert body["timestamp"].endswith("Z")
+
+
+async def test_a_table_behind_its_model_is_one_line(
+    client: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log line of a missing table or column names it, and the commands that bring it."""
+    for missing in ("no_such_column", "(SELECT a FROM no_such_table)"):
+        caplog.clear()
+        answer = await client.get("/behind", params={"column": missing})
+        assert answer.status_code == 500
+        (line,) = [each.message for each in caplog.records if each.levelno == logging.ERROR]
+        assert "no_such_" in line
+        assert "run `neonkit makemigrations` and `neonkit migrate`" in line
 
 
 async def test_readiness_and_startup(client: AsyncClient) -> None:

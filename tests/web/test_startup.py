@@ -11,6 +11,7 @@ import asyncpg
 import httpx2
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Column, Integer, MetaData, Table
 
 import neonkit
 from neonkit.dsn import Dsn
@@ -52,7 +53,10 @@ def folder(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def running(
-    dsn: Dsn, folder: Path, environment: str = "production"
+    dsn: Dsn,
+    folder: Path,
+    environment: str = "production",
+    metadata: MetaData | None = None,
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Lend a client of an app whose lifespan runs, in this process."""
     app = FastAPI()
@@ -62,7 +66,7 @@ async def running(
         neon_database_url=dsn.for_libpq(),
         secret_key="an0ther-l0ng-and-quite-r4ndom-signing-key",
     )
-    neonkit.install(app, settings, migrations=folder)
+    neonkit.install(app, settings, migrations=folder, metadata=metadata)
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client,
@@ -93,6 +97,27 @@ async def test_not_ready_while_the_tables_are_behind(
         for path, said in (("ready", READY), ("startup", {"status": "started"})):
             answer = await client.get(f"/health/{path}")
             assert (answer.status_code, answer.json()) == (200, said)
+
+
+async def test_development_changes_no_other_machine(
+    dsn: Dsn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a database elsewhere it is told what models name and it lacks; nothing is made there."""
+    elsewhere = dsn.replace(host="127.1")  # this machine, which only resolving would tell
+    async with running(elsewhere, tmp_path / "none", "development") as client:
+        assert (await client.get("/health/ready")).json() == NOT_READY
+    assert "the schema `neonkit` is missing" in caplog.text
+
+    await upgrade_schema(dsn)
+    table = Table("never_made", MetaData(), Column("id", Integer))
+    async with running(
+        elsewhere, tmp_path / "none", "development", metadata=table.metadata
+    ) as client:
+        assert (await client.get("/health/ready")).json() == READY
+    assert "models name what the database lacks" in caplog.text
+    connection = await asyncpg.connect(dsn.for_libpq())
+    assert await connection.fetchval("SELECT to_regclass('never_made')") is None
+    await connection.close()
 
 
 async def test_only_who_asks_has_the_tables_looked_at_again() -> None:

@@ -110,6 +110,8 @@ def _told(done: Adoption) -> list[str]:
     if not done.difference.is_empty:
         lines += [*done.difference.words, ""]
         lines += [f"{each};" for each in done.difference.statements]
+        if done.stamped:
+            lines += ["", "`neonkit makemigrations` writes these as the next revision"]
     lines += [f"left alone: the table {each}, which no model names" for each in done.left_alone]
     return lines
 

@@ -8,8 +8,10 @@ models say as PostgreSQL's own catalogue has both.
 from neonkit._public_names import show_public_names
 from neonkit.migrations._adoption import Adoption, adopt, carry_over
 from neonkit.migrations._backfill import backfill
+from neonkit.migrations._catalogue.names import missing_names
 from neonkit.migrations._comparison.renames import Rename
 from neonkit.migrations._errors import BehindError, MigrationError, reason_of
+from neonkit.migrations._following import Followed, follow
 from neonkit.migrations._history import History, find_history
 from neonkit.migrations._lint.findings import DangerousMigrationError, Finding
 from neonkit.migrations._rehearsal import Rehearsed, rehearse
@@ -35,6 +37,7 @@ __all__ = [
     "DangerousMigrationError",
     "Draft",
     "Finding",
+    "Followed",
     "History",
     "MigrationError",
     "Rehearsed",
@@ -48,10 +51,12 @@ __all__ = [
     "downgrade",
     "draft_revision",
     "find_history",
+    "follow",
     "lint",
     "list_revisions",
     "make_revision",
     "merge_heads",
+    "missing_names",
     "reason_of",
     "rehearse",
     "stamp",

@@ -1,16 +1,26 @@
 """An app's tables at its start: brought to what the release needs, or only looked at."""
 
 import logging
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonkit.db import Database, schema_lead
 from neonkit.dsn import Dsn
-from neonkit.migrations import BehindError, History, check_head, upgrade
+from neonkit.migrations import (
+    BehindError,
+    History,
+    MigrationError,
+    check_head,
+    follow,
+    missing_names,
+    upgrade,
+)
 
 _log = logging.getLogger("neonkit")
 
@@ -18,6 +28,16 @@ _NO_SCHEMA = "the schema `neonkit` is missing or of an older release: run `neonk
 _NEWER = (
     "a newer release has migrated this database (%s): this one serves on, as long as the tables "
     "allow it"
+)
+_MISSING = (
+    "models name what the database lacks, and it is on another machine: %s; run `neonkit "
+    "makemigrations` and `neonkit migrate`"
+)
+_UNWRITTEN = "the models say more than the migrations: `neonkit makemigrations` writes a revision"
+_LEFT = (
+    "the tables are not what the models say, and only what adds is done unasked. Two ways on: as "
+    "revisions, with `neonkit adopt --as-it-is` and then `neonkit makemigrations`; or with a fresh "
+    "database: of the embedded one, end this and `rm -r .neonkit/postgres`"
 )
 
 
@@ -30,12 +50,14 @@ class AppTables:
         direct_dsn: where migrations go; `None` where nobody told.
         history: the app's revisions, if it is to have any.
         metadata: its models' tables.
+        follows: whether models that change are followed, as in development.
     """
 
     database: Database
     direct_dsn: Dsn | None
     history: History | None
     metadata: Sequence[MetaData]
+    follows: bool
 
     async def look(self) -> None:
         """Connect, and change nothing.
@@ -49,33 +71,64 @@ class AppTables:
             if lead < 0:
                 raise BehindError(_NO_SCHEMA)
             newer = await self._newer_revisions(connection)
+            missing = await connection.run_sync(missing_names, self.metadata)
         if lead > 0 or newer:
             _log.warning(_NEWER, ", ".join(newer) or "the schema `neonkit`")
+        elif self.follows and missing:
+            _log.warning(_MISSING, ", ".join(missing))
 
     async def bring(self) -> None:
-        """Apply the revisions; where there are none, make the tables that are missing.
+        """Apply the revisions; where there are none, make what models say beyond the tables.
 
         Raises:
             MigrationError: a revision failed.
         """
         await self.database.bring_schema()
-        history = self.history
-        if history is None or not (history.is_ours or history.is_foreign):
+        history, dsn = self.history, self.direct_dsn
+        if history is not None and history.is_foreign:
+            return
+        if history is not None and history.is_ours:
+            if dsn is not None:
+                await self._upgrade(dsn, history)
+        elif self.follows and dsn is not None:
+            await self._follow(dsn)
+        else:
             await self.database.create_all(*self.metadata)
-        elif history.is_ours and self.direct_dsn is not None:
-            await self._upgrade(self.direct_dsn, history)
 
-    async def _upgrade(self, direct_dsn: Dsn, history: History) -> None:
+    async def _upgrade(self, dsn: Dsn, history: History) -> None:
         with suppress(BehindError):
             async with self.database.engine.connect() as connection:
                 newer = await self._newer_revisions(connection)
             if newer:
                 _log.warning(_NEWER, ", ".join(newer))
+                return
+        await upgrade(dsn, history.folder)
+        if self.follows:
+            with suppress(MigrationError):  # a role that may not compare is refused elsewhere
+                found = await follow(dsn, self.metadata)
+                _tell(found.left, "in no revision", _UNWRITTEN)
+
+    async def _follow(self, dsn: Dsn) -> None:
+        make_missing = partial(self.database.create_all, *self.metadata)
+        try:
+            done = await follow(dsn, self.metadata, make_missing)
+        except MigrationError as error:
+            await make_missing()
+            _log.warning("models and tables were not compared: %s", error)
             return
-        await upgrade(direct_dsn, history.folder)
+        for statement in done.made:
+            _log.info("made: %s;", re.sub(r"\n *", " ", statement))
+        _tell(done.left, "not done", _LEFT)
 
     async def _newer_revisions(self, connection: AsyncConnection) -> tuple[str, ...]:
         history = self.history
         if history is None or not history.is_ours:
             return ()
         return await check_head(connection, history.folder)
+
+
+def _tell(differences: Sequence[str], what: str, way_on: str) -> None:
+    for each in differences:
+        _log.warning("%s: %s", what, each)
+    if differences:
+        _log.warning(way_on)

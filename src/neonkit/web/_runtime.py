@@ -295,7 +295,9 @@ class Runtime:
 
     async def _look_at_tables(self, database: Database) -> None:
         direct = self._direct_dsn and await self.with_password(self._direct_dsn)
-        tables = AppTables(database, direct, self.history, self.metadata)
+        settings = self.settings
+        follows = not (settings.is_production or settings.is_test)
+        tables = AppTables(database, direct, self.history, self.metadata, follows)
         with open_scope(self.settings.request_timeout):
             await (tables.look() if self._is_elsewhere(database) else tables.bring())
 
