@@ -23,7 +23,7 @@ from support.servers import server_url
 
 __all__ = ["outside", "server_url"]
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 SECRET_KEY = "nB2xk0dJr7Qe5sVw9zLtYh3mUaGc8fPiRo6E1KXW"
 
 APP = """

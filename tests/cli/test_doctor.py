@@ -44,6 +44,7 @@ def test_all_is_well(run_neonkit: "Run", server_url: str) -> None:
             "version",
             "pool",
             "timeouts",
+            "tables",
         ),
         "ok",
     )

@@ -10,9 +10,12 @@ import typer
 from neonkit.cli._doctor_checks import Check, check_server, check_settings
 from neonkit.cli._doctor_connection import Connection
 from neonkit.cli._doctor_messages import explain
+from neonkit.cli._doctor_tables import check_tables
 from neonkit.cli._target import runtime_of
+from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
-from neonkit.settings import AppTarget, Settings
+from neonkit.settings import AppTarget, Settings, embedded_url
+from neonkit.web import Runtime
 
 
 def run(*, is_json: bool) -> int:
@@ -22,11 +25,12 @@ def run(*, is_json: bool) -> int:
         The exit code: 1 where a check failed.
     """
     try:
-        settings = _settings()
+        runtime = _runtime()
+        settings = runtime.settings if runtime else Settings()
     except ConfigurationError as error:
         values, checks = [], _refused(error)
     else:
-        values, checks = settings.effective(), asyncio.run(_examine(settings))
+        values, checks = settings.effective(), asyncio.run(_examine(settings, runtime))
     has_failed = any(check.status == "fail" for check in checks)
     if is_json:
         typer.echo(_as_json(values, checks, has_failed=has_failed))
@@ -51,17 +55,16 @@ def explain_message(message: str, *, is_json: bool) -> int:
     return 1 if found is None else 0
 
 
-def _settings() -> Settings:
-    """Read the settings as the app of `./pyproject.toml` does; as neonkit does where none is named.
+def _runtime() -> Runtime | None:
+    """Import the app of `./pyproject.toml`, if one is named; its settings count, and its tables.
 
-    An app's own class knows more names, and may have other defaults and rules.
+    An app's own class of settings knows more names, and may have other defaults and rules.
     """
     target = AppTarget.declared_in(Path.cwd())
-    runtime = target and runtime_of(target)
-    return runtime.settings if runtime else Settings()
+    return runtime_of(target) if target else None
 
 
-async def _examine(settings: Settings) -> list[Check]:
+async def _examine(settings: Settings, runtime: Runtime | None) -> list[Check]:
     checks = list(check_settings(settings))
     connections = [
         Connection(role, dsn, settings.timeout_policy(), settings.database_driver)
@@ -73,7 +76,16 @@ async def _examine(settings: Settings) -> list[Check]:
     for connection in connections[:1]:
         if connection.report is not None:
             checks += check_server(settings, connection.report)
+    dsn = _migrated(settings)
+    if dsn is not None and all(each.report is not None for each in connections):
+        checks += await check_tables(runtime, dsn)
     return checks
+
+
+def _migrated(settings: Settings) -> Dsn | None:
+    """The database whose tables the app uses; without a URL the embedded one, where it runs."""
+    url = embedded_url() if settings.traffic_dsn is None else None
+    return Dsn.parse(url) if url else settings.direct_dsn or settings.traffic_dsn
 
 
 async def _all_of(connection: Connection) -> list[Check]:

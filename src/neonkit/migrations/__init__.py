@@ -23,6 +23,7 @@ from neonkit.migrations._running.versions import (
     stamp,
     upgrade_sql,
 )
+from neonkit.migrations._standing import Standing, standing_of
 from neonkit.migrations._writing.revisions import (
     Draft,
     difference,
@@ -43,6 +44,7 @@ __all__ = [
     "Rehearsed",
     "Rename",
     "Revision",
+    "Standing",
     "adopt",
     "backfill",
     "carry_over",
@@ -60,6 +62,7 @@ __all__ = [
     "reason_of",
     "rehearse",
     "stamp",
+    "standing_of",
     "upgrade",
     "upgrade_schema",
     "upgrade_sql",
