@@ -103,10 +103,6 @@ class AppTables:
                 _log.warning(_NEWER, ", ".join(newer))
                 return
         await upgrade(dsn, history.folder)
-        if self.follows:
-            with suppress(MigrationError):  # a role that may not compare is refused elsewhere
-                found = await follow(dsn, self.metadata)
-                _tell(found.left, "in no revision", _UNWRITTEN)
 
     async def _follow(self, dsn: Dsn) -> None:
         make_missing = partial(self.database.create_all, *self.metadata)
@@ -119,6 +115,18 @@ class AppTables:
         for statement in done.made:
             _log.info("made: %s;", re.sub(r"\n *", " ", statement))
         _tell(done.left, "not done", _LEFT)
+
+    async def tell_unwritten(self) -> None:
+        """Name what models say beyond the revisions."""
+        history, dsn = self.history, self.direct_dsn
+        if not self.follows or history is None or not history.is_ours or dsn is None:
+            return
+        async with self.database.engine.connect() as connection:
+            newer = await self._newer_revisions(connection)
+        if not newer:
+            with suppress(MigrationError):  # a role that may make no database cannot compare
+                found = await follow(dsn, self.metadata)
+                _tell(found.left, "in no revision", _UNWRITTEN)
 
     async def _newer_revisions(self, connection: AsyncConnection) -> tuple[str, ...]:
         history = self.history

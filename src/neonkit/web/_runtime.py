@@ -255,6 +255,8 @@ class Runtime:
                 if self._is_elsewhere(database):
                     _log.warning(_ELSEWHERE)
                 await asyncio.wait({boot}, timeout=_PATIENCE_IN_DEVELOPMENT)
+                telling = asyncio.create_task(self._tell_unwritten(boot, database))
+                stack.push_async_callback(_cancel, telling)
             try:
                 yield
             finally:
@@ -294,12 +296,20 @@ class Runtime:
         stack.push_async_callback(_cancel, sampling)
 
     async def _look_at_tables(self, database: Database) -> None:
-        direct = self._direct_dsn and await self.with_password(self._direct_dsn)
-        settings = self.settings
-        follows = not (settings.is_production or settings.is_test)
-        tables = AppTables(database, direct, self.history, self.metadata, follows)
+        tables = await self._tables(database)
         with open_scope(self.settings.request_timeout):
             await (tables.look() if self._is_elsewhere(database) else tables.bring())
+
+    async def _tables(self, database: Database) -> AppTables:
+        direct = self._direct_dsn and await self.with_password(self._direct_dsn)
+        follows = not (self.settings.is_production or self.settings.is_test)
+        return AppTables(database, direct, self.history, self.metadata, follows)
+
+    async def _tell_unwritten(self, boot: asyncio.Task[None], database: Database) -> None:
+        """Say in development that a revision lacks, once the app has started."""
+        await asyncio.wait({boot})
+        if self.startup is not None and self.startup.is_over and not self._is_elsewhere(database):
+            await (await self._tables(database)).tell_unwritten()
 
     async def _take_boot_steps(self, database: Database) -> None:
         if not (self.settings.is_test and self._is_elsewhere(database)):
