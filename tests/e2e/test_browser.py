@@ -11,7 +11,7 @@ def test_the_api_page_opens_without_a_network(tmp_path: Path) -> None:
     """Chromium, allowed to reach 127.0.0.1 alone, renders every operation, and reports no error."""
     need("chromium", "apt-get install chromium")
     with serving(tmp_path, "neonkit", "dev", "neonkit_starter.app:app") as served:
-        served.wait_for("/health/ready", 200, 20)
+        served.wait_for("/health/ready", 200, 90)
         done = subprocess.run(
             [
                 "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",

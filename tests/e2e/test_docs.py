@@ -77,10 +77,10 @@ def test_the_readmes_commands_answer_as_shown(tmp_path: Path) -> None:
     """Every `curl` of the README, run in order on a fresh starter, answers what stands below it."""
     command = ("neonkit", "dev", "neonkit_starter.app:app")
     with serving(tmp_path, *command) as served:
-        served.wait_for("/health/ready", 200, 20)
+        served.wait_for("/health/ready", 200, 90)
         _check_calls(ROOT / "README.md", served.url, part=0)
     with serving(tmp_path, *command, **BANKER) as served:
-        served.wait_for("/health/startup", 200, 20)
+        served.wait_for("/health/startup", 200, 90)
         _check_calls(ROOT / "README.md", served.url, part=1)
 
 
@@ -94,7 +94,7 @@ def test_a_how_to_answers_as_written(tmp_path: Path, name: str, module: str) -> 
     app = next(block for block in _blocks(page) if block.language == "python")
     (tmp_path / f"{module}.py").write_text(app.text)
     with serving(tmp_path, "uvicorn", f"{module}:app", "--port", "{port}") as served:
-        served.wait_for("/health/startup", 200, 20)
+        served.wait_for("/health/startup", 200, 90)
         _check_calls(page, served.url)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", f"{module}.py"],
@@ -115,7 +115,7 @@ def test_the_tutorial_works_as_written(tmp_path: Path) -> None:
         elif block.language == "toml":
             (tmp_path / "pyproject.toml").write_text(block.text)
     with serving(tmp_path, "neonkit", "dev", "notes:app") as served:
-        served.wait_for("/health/ready", 200, 20)
+        served.wait_for("/health/ready", 200, 90)
         _check_calls(TUTORIAL, served.url)
     for command in (("pytest", "-q", "-p", "no:cacheprovider"), ("mypy", "--strict", "notes.py")):
         done = subprocess.run(
@@ -141,7 +141,7 @@ def test_neon_is_played_as_shown(tmp_path: Path) -> None:
         elif block.language == "toml":
             (tmp_path / "pyproject.toml").write_text(block.text)
     with serving(tmp_path, *command.text.split()) as served:
-        served.wait_for("/health/ready", 200, 20)
+        served.wait_for("/health/ready", 200, 90)
         pattern = ".+".join(re.escape(part) for part in printed.text.split("…"))
         assert re.search(pattern, served.output.read_text()), served.output.read_text()
     done = subprocess.run(
@@ -204,7 +204,7 @@ def test_work_outside_of_a_request_goes_as_written(tmp_path: Path) -> None:
         if name:
             (tmp_path / name[1]).write_text(block.text)
     with serving(tmp_path, "neonkit", "dev", "late:app") as served:
-        served.wait_for("/health/ready", 200, 20)
+        served.wait_for("/health/ready", 200, 90)
         assert httpx2.post(f"{served.url}/mails").status_code == 202
         with connect(f"ws{served.url.removeprefix('http')}/talk") as socket:
             socket.send("from a socket")

@@ -40,7 +40,7 @@ def _post(served: Served, path: str, body: object) -> tuple[int, str]:
 
 
 def _use(served: Served, title: str) -> None:
-    served.wait_for("/health/ready", 200, 20)
+    served.wait_for("/health/ready", 200, 90)
     status, body = _post(served, "/notes", {"title": title})
     assert status == 201, body
     status, body = _post(served, "/notes", {"title": title})
@@ -65,7 +65,7 @@ def test_with_a_url_under_serve(folder: Path, outside: OutsidePostgres) -> None:
     """`dev` makes the tables of a database that is given; `serve` then runs on it, and drains."""
     variables = {"NEON_DATABASE_URL": outside.url, "SECRET_KEY": KEY}
     with serving(folder, "neonkit", "dev", "notes:app", **variables) as served:
-        served.wait_for("/health/startup", 200, 20)
+        served.wait_for("/health/startup", 200, 90)
     with serving(
         folder, "neonkit", "serve", "notes:app", DRAIN_SECONDS="0.2", **variables
     ) as served:
@@ -87,7 +87,7 @@ def test_serve_makes_no_tables(folder: Path, outside: OutsidePostgres) -> None:
         check=True,
     )
     with serving(folder, "neonkit", "serve", "notes:app", **variables) as served:
-        served.wait_for("/health/startup", 200, 20)
+        served.wait_for("/health/startup", 200, 90)
     assert outside.query("SELECT count(*) FROM pg_tables WHERE tablename = 'note'") == "0"
 
 

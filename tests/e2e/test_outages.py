@@ -52,7 +52,7 @@ def test_a_database_that_comes_and_goes(tmp_path: Path, outside: OutsidePostgres
         ENVIRONMENT="development", NEON_DATABASE_URL=outside.url, DRAIN_SECONDS="0",
         LOG_FORMAT="json", REQUEST_TIMEOUT="6", CONNECT_TIMEOUT="3",
     ) as served:  # fmt: skip
-        served.wait_for("/health/ready", 200, 20)
+        served.wait_for("/health/ready", 200, 90)
         answers = []
         for round_ in range(ROUNDS):
             assert _register(served, f"before{round_}") == 201
@@ -98,7 +98,7 @@ def test_away_at_start(tmp_path: Path, outside: OutsidePostgres) -> None:
             "migrations": "unknown",
         }
         outside.start()
-        served.wait_for("/health/startup", 200, 10)
+        served.wait_for("/health/startup", 200, 90)
         served.wait_for("/health/ready", 200, 2)
         assert "Traceback" not in served.output.read_text()
 
@@ -143,7 +143,7 @@ def test_kill_9_while_users_are_made(tmp_path: Path, *, whole_group: bool) -> No
     made: list[str] = []
     command = ("neonkit", "dev", "neonkit_starter.app:app")
     with serving(tmp_path, *command, RATE_LIMIT_ENABLED="false") as served:
-        served.wait_for("/health/ready", 200, 20)
+        served.wait_for("/health/ready", 200, 90)
         with _registering(served, "user", made):
             time.sleep(1)
             if whole_group:
@@ -156,5 +156,5 @@ def test_kill_9_while_users_are_made(tmp_path: Path, *, whole_group: bool) -> No
                 time.sleep(0.01)
     assert made
     with serving(tmp_path, *command, RATE_LIMIT_ENABLED="false") as served:
-        served.wait_for("/health/ready", 200, 20)
+        served.wait_for("/health/ready", 200, 90)
         assert [name for name in made if _register(served, name) != 409] == []
