@@ -3,6 +3,8 @@
     NeonkitError
     ├── ConfigurationError          start-up: a setting, a URL, a missing piece
     │   └── UrlError                which part of a database URL is wrong
+    ├── MigrationError              a migration could not be run
+    │   └── BehindError             the database lacks migrations of this release
     ├── PasswordError               the function that gives the database's password did not
     ├── UncommittedError            a session ended with work that nobody committed
     ├── CommitNotYoursError         a function of `run_transaction` committed by itself
@@ -68,6 +70,14 @@ class UrlError(ConfigurationError):
     def __init__(self, part: str, message: str) -> None:
         super().__init__(f"database URL: {part}: {message}")
         self.part = part
+
+
+class MigrationError(NeonkitError):
+    """A migration could not be run; what had been committed before it stays."""
+
+
+class BehindError(MigrationError):
+    """A database lacks what this release needs of it, and somebody has to migrate it."""
 
 
 class PasswordError(NeonkitError):

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
+from secrets import token_hex
 
+import asyncpg
 import pytest
 
 from neonkit.dsn import Dsn
@@ -183,6 +185,17 @@ def environment(given: dict[str, str]) -> dict[str, str]:
     """A process environment with nothing of the developer's own settings in it."""
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "PYTHONPATH") if name in os.environ}
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **given}
+
+
+@pytest.fixture
+async def url(server_url: str) -> AsyncIterator[str]:
+    """An empty database of the test's own."""
+    name = f"migrated_{token_hex(4)}"
+    connection = await asyncpg.connect(server_url)
+    await connection.execute(f'CREATE DATABASE "{name}"')
+    yield server_url.replace("/postgres?", f"/{name}?")
+    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await connection.close()
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -58,17 +56,6 @@ def upgrade():
 def downgrade():
     pass
 """
-
-
-@pytest.fixture
-async def url(server_url: str) -> AsyncIterator[str]:
-    """An empty database of the test's own."""
-    name = f"migrated_{token_hex(4)}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    yield server_url.replace("/postgres?", f"/{name}?")
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
 
 
 @pytest.fixture

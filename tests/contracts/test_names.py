@@ -20,6 +20,7 @@ ROOMS = (
     "db",
     "dsn",
     "health",
+    "history",
     "local",
     "migrations",
     "models",

@@ -11,12 +11,12 @@ from sqlmodel import SQLModel
 from migrations.raw_catalogue import raw_catalogue
 from neonkit.db import create_engine
 from neonkit.dsn import Dsn
+from neonkit.errors import MigrationError
+from neonkit.history import find_history
 from neonkit.migrations import (
-    MigrationError,
     adopt,
     carry_over,
     downgrade,
-    find_history,
     list_revisions,
     make_revision,
     merge_heads,

@@ -10,10 +10,11 @@ import pytest
 from migrations.conftest import Write
 from neonkit._seams.alembic import steps_to
 from neonkit.dsn import Dsn
-from neonkit.migrations import MigrationError, upgrade
-from neonkit.migrations._history import read_script
+from neonkit.errors import MigrationError
+from neonkit.migrations import upgrade
 from neonkit.migrations._lint.findings import read_pending
 from neonkit.migrations._running.patience import lock_timeout_of
+from neonkit.migrations._scripts import read_script
 
 POSTS = "op.execute('CREATE TABLE posts (id int PRIMARY KEY, title text, slug text)')"
 PAIRS = "op.execute('CREATE TABLE pairs (b text, a int, n int, PRIMARY KEY (a, b))')"

@@ -7,7 +7,8 @@ import pytest
 
 from migrations.conftest import Write
 from neonkit.dsn import Dsn
-from neonkit.migrations import MigrationError, Rehearsed, rehearse, upgrade
+from neonkit.errors import MigrationError
+from neonkit.migrations import Rehearsed, rehearse, upgrade
 
 POSTS = """op.execute('CREATE TABLE posts (id int PRIMARY KEY, title text)')
     op.execute("INSERT INTO posts SELECT n, n FROM generate_series(1, {}) n")

@@ -10,7 +10,8 @@ from sqlalchemy.dialects import postgresql as pg
 
 from migrations.zoo import text_enum
 from neonkit.dsn import Dsn
-from neonkit.migrations import MigrationError, Rename, downgrade, make_revision, upgrade
+from neonkit.errors import MigrationError
+from neonkit.migrations import Rename, downgrade, make_revision, upgrade
 
 OLD_VALUES = """
 INSERT INTO kept (number, words, is_on, at, kind, label, title) VALUES

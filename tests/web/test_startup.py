@@ -15,7 +15,8 @@ from sqlalchemy import Column, Integer, MetaData, Table
 
 import neonkit
 from neonkit.dsn import Dsn
-from neonkit.migrations import BehindError, upgrade, upgrade_schema
+from neonkit.errors import BehindError
+from neonkit.migrations import upgrade, upgrade_schema
 from neonkit.settings import Settings
 from neonkit.web import _startup
 from neonkit.web._startup import Startup

@@ -13,9 +13,6 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-import jwt
-from jwt.algorithms import has_crypto
-
 from neonkit.auth._jws import Jws, parse_jws
 from neonkit.auth._tokens import AccessToken
 from neonkit.errors import ConfigurationError, InvalidTokenError
@@ -118,6 +115,8 @@ class IssuerTokens:
     """
 
     def __init__(self, issuer: Issuer) -> None:
+        from jwt.algorithms import has_crypto  # an app without issuers is spared cryptography
+
         if not has_crypto:
             raise ConfigurationError(_WITHOUT_CRYPTOGRAPHY.format(url=issuer.url))
         self.issuer = issuer
@@ -150,6 +149,8 @@ class IssuerTokens:
             raise InvalidTokenError
         if jws.header["alg"] != key.algorithm:
             raise InvalidTokenError
+        import jwt  # as above
+
         try:
             jwt.decode(
                 token,
@@ -271,6 +272,8 @@ def _key(published: Mapping[str, Any]) -> _Key | None:
     is_signing = published.get("use", "sig") == "sig" and "d" not in published
     if algorithm is None or not is_signing or published.get("alg", algorithm) != algorithm:
         return None
+    import jwt  # as above
+
     try:
         public = jwt.PyJWK.from_dict(dict(published), algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError):

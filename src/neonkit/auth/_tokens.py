@@ -8,8 +8,6 @@ from functools import lru_cache
 from secrets import token_urlsafe
 from typing import Any
 
-import jwt
-
 from neonkit.auth._jws import decode_base64url, encode_base64url, parse_jws
 from neonkit.auth._principals import Principal, SignIn
 from neonkit.errors import InvalidTokenError
@@ -109,6 +107,8 @@ def signed_access_token(
             sign_in = principal.sign_in
             claims |= {"sid": encode_base64url(sign_in.id), "epoch": sign_in.epoch}
     key = policy.keys[0]
+    import jwt  # with cryptography: an app without tokens is spared both
+
     return jwt.encode(claims, key, _ALGORITHM, headers={"typ": _TYPE, "kid": key_id(key)})
 
 
@@ -138,6 +138,8 @@ def _verified(keys: tuple[bytes, ...], issuer: str, lifetime: int, token: str) -
     """Verify a token; a signature that held once holds for good."""
     unverified = parse_jws(token)
     key = _key_of(keys, unverified.header)
+    import jwt  # as above
+
     try:
         jwt.decode(
             token, key, algorithms=[_ALGORITHM], audience=issuer, issuer=issuer, leeway=_LEEWAY

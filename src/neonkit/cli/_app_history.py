@@ -9,8 +9,8 @@ import typer
 
 from neonkit.cli._environment import read_settings
 from neonkit.cli._target import find_target, runtime_of
-from neonkit.errors import ConfigurationError
-from neonkit.migrations import History, MigrationError
+from neonkit.errors import ConfigurationError, MigrationError
+from neonkit.history import History
 
 if TYPE_CHECKING:
     from neonkit.web import Runtime

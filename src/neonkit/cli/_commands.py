@@ -168,7 +168,10 @@ def serve(app: App = None, host: Host = None, port: Port = None, workers: Worker
     SIGTERM drains: readiness says 503 at once, new requests are served for DRAIN_SECONDS more,
     running ones finish.
     """
-    from neonkit.cli._serve import run
+    from neonkit.cli._imports import imported_for_good
+
+    with imported_for_good():
+        from neonkit.cli._serve import run
 
     sys.exit(run(app, {"HOST": host, "PORT": port, "WORKERS": workers}))
 

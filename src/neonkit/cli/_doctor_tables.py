@@ -7,7 +7,8 @@ from typing import Literal
 
 from neonkit.cli._doctor_checks import Check
 from neonkit.dsn import Dsn
-from neonkit.migrations import MigrationError, Standing, follow, standing_of
+from neonkit.errors import MigrationError
+from neonkit.migrations import Standing, follow, standing_of
 from neonkit.web import Runtime
 
 _PATIENCE = 10.0  # seconds

@@ -7,14 +7,8 @@ from collections.abc import Sequence
 import typer
 
 from neonkit.cli._app_history import app_with_history, fail, refuse_foreign, tell
-from neonkit.migrations import (
-    Draft,
-    MigrationError,
-    Rename,
-    draft_revision,
-    merge_heads,
-    write_draft,
-)
+from neonkit.errors import MigrationError
+from neonkit.migrations import Draft, Rename, draft_revision, merge_heads, write_draft
 from neonkit.settings import database_at
 from neonkit.web import Runtime
 

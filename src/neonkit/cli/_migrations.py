@@ -8,10 +8,10 @@ import typer
 
 from neonkit.cli._app_history import app_with_history, fail, why_not_ours
 from neonkit.dsn import Dsn
+from neonkit.errors import MigrationError
+from neonkit.history import History
 from neonkit.migrations import (
     Finding,
-    History,
-    MigrationError,
     Rehearsed,
     lint,
     rehearse,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from neonkit.cli._environment import read_settings, server_policy
+from neonkit.cli._imports import imported_for_good
 from neonkit.cli._server_process import announce
 from neonkit.cli._target import find_target
 from neonkit.cli._workers import Workers
@@ -28,7 +29,8 @@ def run(app: str | None, options: Mapping[str, str | int | None]) -> int:
     with open_listener(settings.host, settings.port) as listener:
         on_ready = partial(announce, address_of(listener), settings.workers)
         if settings.workers == 1:
-            from neonkit.cli._server import run_server
+            with imported_for_good():
+                from neonkit.cli._server import run_server
 
             return 0 if run_server(policy, listener, on_ready) else 1
         workers = Workers(policy, listener, settings.workers, on_ready)

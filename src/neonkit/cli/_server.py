@@ -16,6 +16,7 @@ from typing import NoReturn
 import uvicorn
 
 from neonkit.cli._http_protocol import ConnectionPolicy, connections_within, http_protocol
+from neonkit.cli._imports import imported_for_good
 from neonkit.cli._server_policy import ServerPolicy
 from neonkit.errors import ConfigurationError
 from neonkit.observe import configure_logging
@@ -144,7 +145,8 @@ def run_server(policy: ServerPolicy, listener: socket.socket, on_ready: Callable
     """
     configure_logging(policy.log_level, policy.log_format)
     try:
-        app = policy.app.load()
+        with imported_for_good():
+            app = policy.app.load()
     except ConfigurationError:
         raise
     except Exception:  # noqa: BLE001  # whatever a module raises when it is imported
@@ -157,7 +159,7 @@ def run_server(policy: ServerPolicy, listener: socket.socket, on_ready: Callable
 
 
 def _spare_the_app() -> None:
-    """Leave what was imported and built out of garbage collections: a full one took 50 ms."""
+    """Leave what the app has built out of garbage collections: a full one took 50 ms."""
     gc.collect()
     gc.freeze()
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from neonkit.cli._imports import imported_for_good
 from neonkit.cli._server_policy import ServerPolicy
 from neonkit.errors import ConfigurationError
 
@@ -37,7 +38,8 @@ def serve_for_parent(
         on_refusal: called with the line that says what is wrong.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which passes it on
-    from neonkit.cli._server import run_server  # FastAPI and the app stay out of the parent
+    with imported_for_good():
+        from neonkit.cli._server import run_server  # FastAPI and the app stay out of the parent
 
     try:
         has_ended_well = run_server(policy, listener, on_ready)

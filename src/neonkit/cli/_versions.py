@@ -8,10 +8,10 @@ import typer
 
 from neonkit.cli._app_history import app_with_history, fail, refuse_foreign, tell, why_not_ours
 from neonkit.dsn import Dsn
+from neonkit.errors import MigrationError
+from neonkit.history import History
 from neonkit.migrations import (
     Adoption,
-    History,
-    MigrationError,
     Revision,
     adopt,
     carry_over,

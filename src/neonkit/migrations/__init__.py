@@ -8,14 +8,12 @@ models say as PostgreSQL's own catalogue has both.
 from neonkit._public_names import show_public_names
 from neonkit.migrations._adoption import Adoption, adopt, carry_over
 from neonkit.migrations._backfill import backfill
-from neonkit.migrations._catalogue.names import missing_names
 from neonkit.migrations._comparison.renames import Rename
-from neonkit.migrations._errors import BehindError, MigrationError, reason_of
+from neonkit.migrations._errors import reason_of
 from neonkit.migrations._following import Followed, follow
-from neonkit.migrations._history import History, find_history
 from neonkit.migrations._lint.findings import DangerousMigrationError, Finding
 from neonkit.migrations._rehearsal import Rehearsed, rehearse
-from neonkit.migrations._running.upgrade import check_head, downgrade, lint, upgrade, upgrade_schema
+from neonkit.migrations._running.upgrade import downgrade, lint, upgrade, upgrade_schema
 from neonkit.migrations._running.versions import (
     Revision,
     list_revisions,
@@ -34,13 +32,10 @@ from neonkit.migrations._writing.revisions import (
 
 __all__ = [
     "Adoption",
-    "BehindError",
     "DangerousMigrationError",
     "Draft",
     "Finding",
     "Followed",
-    "History",
-    "MigrationError",
     "Rehearsed",
     "Rename",
     "Revision",
@@ -48,17 +43,14 @@ __all__ = [
     "adopt",
     "backfill",
     "carry_over",
-    "check_head",
     "difference",
     "downgrade",
     "draft_revision",
-    "find_history",
     "follow",
     "lint",
     "list_revisions",
     "make_revision",
     "merge_heads",
-    "missing_names",
     "reason_of",
     "rehearse",
     "stamp",

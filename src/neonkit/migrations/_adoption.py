@@ -7,16 +7,16 @@ from pathlib import Path
 
 from neonkit.db import schemas_of
 from neonkit.dsn import Dsn
-from neonkit.errors import ConfigurationError
+from neonkit.errors import ConfigurationError, MigrationError
+from neonkit.history import History
 from neonkit.migrations._catalogue.catalogue import Catalogue
 from neonkit.migrations._catalogue.reading import read_catalogue
 from neonkit.migrations._comparison.catalogues import plan_change
 from neonkit.migrations._comparison.plan import Plan
-from neonkit.migrations._errors import MigrationError
-from neonkit.migrations._history import History, head_of, read_script
 from neonkit.migrations._running.scratch import catalogue_of_models, scratch
 from neonkit.migrations._running.steps import connected, current_of, run_to
 from neonkit.migrations._running.versions import stamp
+from neonkit.migrations._scripts import head_of, read_script
 from neonkit.migrations._writing.revision_file import write_revision
 from neonkit.migrations._writing.revisions import Metadata, each_of
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from alembic import op
 from sqlalchemy import Connection, text
 
-from neonkit.migrations._errors import MigrationError
+from neonkit.errors import MigrationError
 from neonkit.migrations._lint.tables_in_use import quoted
 
 _FIRST, _LEAST, _MOST = 500, 10, 100_000

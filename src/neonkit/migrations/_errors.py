@@ -7,15 +7,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from neonkit.db import FaultKind, fault_of
-from neonkit.errors import NeonkitError
-
-
-class MigrationError(NeonkitError):
-    """A migration could not be run; what had been committed before it stays."""
-
-
-class BehindError(MigrationError):
-    """A database lacks what this release needs of it, and somebody has to migrate it."""
+from neonkit.errors import MigrationError
 
 
 @contextmanager

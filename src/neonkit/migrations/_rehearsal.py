@@ -14,14 +14,14 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import MigrationError
-from neonkit.migrations._history import head_of, read_script
+from neonkit.errors import MigrationError
 from neonkit.migrations._lint.effects import effects_of
 from neonkit.migrations._lint.findings import Pending, read_pending
 from neonkit.migrations._lint.tables_in_use import quoted
 from neonkit.migrations._running.patience import run_patiently
 from neonkit.migrations._running.scratch import made_from
 from neonkit.migrations._running.steps import connected, pending_steps, run_to
+from neonkit.migrations._scripts import head_of, read_script
 
 _OF_ALEMBIC = "alembic_version", "SELECT pg_catalog.pg_class.relname"
 _EVERY = 0.005

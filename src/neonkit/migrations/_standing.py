@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from neonkit.db import schema_lead
 from neonkit.dsn import Dsn
-from neonkit.migrations._catalogue.names import missing_names
-from neonkit.migrations._history import History, head_of, knows, read_script
+from neonkit.history import History, missing_names
 from neonkit.migrations._running.steps import connected, current_of, pending_steps
+from neonkit.migrations._scripts import head_of, knows, read_script
 from neonkit.migrations._writing.revisions import Metadata, each_of
 
 

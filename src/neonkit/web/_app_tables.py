@@ -12,15 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonkit.db import Database, schema_lead
 from neonkit.dsn import Dsn
-from neonkit.migrations import (
-    BehindError,
-    History,
-    MigrationError,
-    check_head,
-    follow,
-    missing_names,
-    upgrade,
-)
+from neonkit.errors import BehindError, MigrationError
+from neonkit.history import History, check_head, missing_names
 
 _log = logging.getLogger("neonkit")
 
@@ -102,9 +95,13 @@ class AppTables:
             if newer:
                 _log.warning(_NEWER, ", ".join(newer))
                 return
+        from neonkit.migrations import upgrade  # Alembic, which no start in production needs
+
         await upgrade(dsn, history.folder)
 
     async def _follow(self, dsn: Dsn) -> None:
+        from neonkit.migrations import follow  # as above
+
         make_missing = partial(self.database.create_all, *self.metadata)
         try:
             done = await follow(dsn, self.metadata, make_missing)
@@ -121,6 +118,8 @@ class AppTables:
         history, dsn = self.history, self.direct_dsn
         if not self.follows or history is None or not history.is_ours or dsn is None:
             return
+        from neonkit.migrations import follow  # as above
+
         async with self.database.engine.connect() as connection:
             newer = await self._newer_revisions(connection)
         if not newer:

@@ -21,7 +21,7 @@ from neonkit._seams.starlette import lifespan_of, set_lifespan
 from neonkit.auth import FindPrincipal, Issuer
 from neonkit.db import Database, PasswordSource
 from neonkit.errors import ConfigurationError
-from neonkit.migrations import find_history
+from neonkit.history import find_history
 from neonkit.settings import Settings
 from neonkit.web import _health_routes, _metrics_route
 from neonkit.web._body_middleware import BodyMiddleware

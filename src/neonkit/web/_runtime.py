@@ -32,7 +32,7 @@ from neonkit.db import (
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 from neonkit.health import Readiness
-from neonkit.migrations import History
+from neonkit.history import History
 from neonkit.observe import Metrics, log_slow_query, slower_than, watch_statements
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings, database_at

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from neonkit.db import FaultKind, fault_of
-from neonkit.errors import NeonkitError
-from neonkit.migrations import BehindError, MigrationError, reason_of
+from neonkit.errors import BehindError, MigrationError, NeonkitError
 
 _log = logging.getLogger("neonkit")
 
@@ -107,4 +106,8 @@ def _reason(error: Exception) -> str:
     fault = fault_of(error)
     if fault is None:
         return type(error).__name__
-    return reason_of(error) if fault.kind is FaultKind.DEFECT else fault.kind.value
+    if fault.kind is not FaultKind.DEFECT:
+        return fault.kind.value
+    from neonkit.migrations import reason_of  # Alembic, which most starts have no need of
+
+    return reason_of(error)

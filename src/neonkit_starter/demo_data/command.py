@@ -13,7 +13,8 @@ from rich.progress import Progress
 
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError, NeonkitError
-from neonkit.migrations import find_history, upgrade, upgrade_schema
+from neonkit.history import find_history
+from neonkit.migrations import upgrade, upgrade_schema
 from neonkit.settings import database_at, describe_database
 from neonkit_starter.demo_data.filling import fill
 from neonkit_starter.demo_data.rows import DOMAIN, PASSWORD, Plan

@@ -9,8 +9,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy import Connection
 
-from neonkit.errors import ConfigurationError
-from neonkit.migrations._errors import MigrationError
+from neonkit.errors import ConfigurationError, MigrationError
 from neonkit.migrations._lint.effects import Effect, effects_of
 from neonkit.migrations._lint.rules import RULES
 from neonkit.migrations._lint.sql import Statement, Token, statements_of

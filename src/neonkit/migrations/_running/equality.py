@@ -6,9 +6,9 @@ from neonkit.dsn import Dsn
 from neonkit.migrations._catalogue.catalogue import Catalogue
 from neonkit.migrations._catalogue.reading import read_catalogue
 from neonkit.migrations._comparison.catalogues import plan_change
-from neonkit.migrations._history import read_script
 from neonkit.migrations._running.scratch import scratch
 from neonkit.migrations._running.steps import connected, run_to
+from neonkit.migrations._scripts import read_script
 
 
 async def equal_revision(dsn: Dsn, folder: Path) -> str | None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonkit.db import FaultKind, fault_of
-from neonkit.migrations._errors import MigrationError
+from neonkit.errors import MigrationError
 from neonkit.migrations._lint.effects import effects_of
 from neonkit.migrations._lint.sql import Statement, statements_of
 

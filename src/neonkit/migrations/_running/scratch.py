@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from neonkit.db import fault_of, make_tables
 from neonkit.dsn import Dsn
+from neonkit.errors import MigrationError
 from neonkit.migrations._catalogue.catalogue import Catalogue
 from neonkit.migrations._catalogue.reading import read_catalogue
-from neonkit.migrations._errors import MigrationError
 from neonkit.migrations._running.steps import connected
 
 _REFUSALS = {

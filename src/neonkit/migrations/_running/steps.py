@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from neonkit._seams.alembic import steps_back, steps_to
 from neonkit.db import PoolPolicy, TimeoutPolicy, create_engine, open_scope
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import MigrationError, explained, reason_of
+from neonkit.errors import MigrationError
+from neonkit.migrations._errors import explained, reason_of
 
 _WEEK = 7 * 86400.0
 _TIMEOUTS = TimeoutPolicy(statement=_WEEK, lock=60.0, request=15.0)

@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from neonkit._seams.alembic import steps_back
 from neonkit.db import bring_schema
 from neonkit.dsn import Dsn
-from neonkit.migrations._errors import BehindError, MigrationError
-from neonkit.migrations._history import head_of, heads_of, knows, read_script
+from neonkit.errors import MigrationError
 from neonkit.migrations._lint.findings import (
     DangerousMigrationError,
     Finding,
@@ -33,6 +32,7 @@ from neonkit.migrations._running.steps import (
     stamp_at,
     take_lock,
 )
+from neonkit.migrations._scripts import head_of, heads_of, knows, read_script
 
 _NO_HISTORY = "the database has tables, and no history: `neonkit adopt` says what differs"
 _INVALID = text("""
@@ -160,27 +160,6 @@ async def upgrade_schema(dsn: Dsn) -> None:
     async with connected(dsn) as connection:
         await bring_schema(connection)
         await connection.commit()
-
-
-async def check_head(connection: AsyncConnection, folder: Path) -> tuple[str, ...]:
-    """Refuse a database that lacks revisions of the folder.
-
-    One that has a revision which the folder lacks was migrated by a newer release, and will do: an
-    older replica may start while a deployment goes on.
-
-    Returns:
-        the revisions of such a newer release.
-
-    Raises:
-        BehindError: revisions are missing.
-    """
-    script = read_script(folder)
-    head = head_of(script)
-    current = await connection.run_sync(current_of)
-    newer = tuple(each for each in current if not knows(script, each))
-    if head and head not in current and not newer:
-        raise BehindError("the database lacks migrations of this release: run `neonkit migrate`")
-    return newer
 
 
 async def _equal(connection: AsyncConnection, dsn: Dsn, folder: Path) -> str | None:

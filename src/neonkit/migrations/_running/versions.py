@@ -13,10 +13,9 @@ from alembic.util import CommandError
 
 from neonkit._seams.alembic import steps_to
 from neonkit.dsn import Dsn
-from neonkit.errors import ConfigurationError
-from neonkit.migrations._errors import MigrationError
-from neonkit.migrations._history import head_of, heads_of, read_script
+from neonkit.errors import ConfigurationError, MigrationError
 from neonkit.migrations._running.steps import connected, current_of, stamp_at
+from neonkit.migrations._scripts import head_of, heads_of, read_script
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from secrets import token_hex
 
 from alembic.script import ScriptDirectory
 
+from neonkit.errors import MigrationError
 from neonkit.migrations._comparison.plan import Plan
-from neonkit.migrations._errors import MigrationError
 
 _WIDTH = 100
 _LITERAL = re.compile(r"'(?:[^']|'')*'")

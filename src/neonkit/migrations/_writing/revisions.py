@@ -17,9 +17,9 @@ from neonkit.migrations._comparison.fills import fills_of
 from neonkit.migrations._comparison.plan import Plan
 from neonkit.migrations._comparison.renames import Rename, possible_renames
 from neonkit.migrations._errors import explained
-from neonkit.migrations._history import head_of, read_script
 from neonkit.migrations._running.scratch import catalogue_of_models, scratch
 from neonkit.migrations._running.steps import run_to
+from neonkit.migrations._scripts import head_of, read_script
 from neonkit.migrations._writing.revision_file import write_revision
 
 _BACK = "its way back leaves"

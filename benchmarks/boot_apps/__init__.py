@@ -1,0 +1,1 @@
+"""Three apps that read one row, for `benchmarks/boot.py`."""
