@@ -63,7 +63,8 @@ TEXT = """\
 
 Milliseconds, medians of {rounds} rounds in which they took turns; each ratio is the median of the
 rounds' own. From the start of the process to its end, or to the first row over HTTP, of a database
-on the same machine.
+on the same machine. Where Python alone takes far more than 15 ms, other things ran on the machine:
+the processor's time is then what to go by.
 
 | process | ms | of the processor |
 | --- | ---: | ---: |
