@@ -14,8 +14,9 @@ RUN /opt/app/bin/pip install --no-deps --no-build-isolation .
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home app
 COPY --from=build /opt/app /opt/app
+# Root's and empty: modules, `.env` and pyproject.toml are looked for here, and nobody plants one.
+WORKDIR /srv/app
 USER 10001
-WORKDIR /tmp
 ENV PATH=/opt/app/bin:$PATH HOST=0.0.0.0 PORT=8000 PYTHONDONTWRITEBYTECODE=1
 EXPOSE 8000
 # Liveness never touches the database: this probe does not keep a sleeping one awake.

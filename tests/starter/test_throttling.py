@@ -9,10 +9,13 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
+from starlette.requests import HTTPConnection
 
 from neonkit import Database
+from neonkit.web import Runtime
 from neonkit_starter.app import create_app
 from neonkit_starter.settings import StarterSettings
+from neonkit_starter.users.throttling import _at_any_account, _name_write
 from starter.conftest import Call, slug_of
 
 PASSWORD = "analytical engines run on steam"
@@ -197,3 +200,44 @@ async def test_what_is_over_is_forgotten(call: Call, db: Database) -> None:
         await call("POST /users", json={**GRACE, "username": name, "email": f"{name}@example.com"})
 
     assert await shared(db) == [2]
+
+
+BAD_BODIES: dict[str, dict[str, object]] = {
+    "no JSON": {"content": b"{", "headers": {"Content-Type": "application/json"}},
+    "another media type": {"content": b"a", "headers": {"Content-Type": "text/plain"}},
+    "not valid": {"json": {}},
+    "a weak password": {"json": {**GRACE, "password": "aaaaaaaaaaaaaaaa"}},
+    "an unknown parameter": {"json": GRACE, "params": {"colour": "red"}},
+}
+
+
+def _use_up(app: FastAPI) -> None:
+    """Count as much as an address may try, of names and of passwords."""
+    here = HTTPConnection({"type": "http", "app": app, "client": ("127.0.0.1", 1), "headers": []})
+    for attempt in (*_name_write(here), *_at_any_account(here)):
+        Runtime.of(app).throttles.add(*[attempt] * attempt.limit.most)
+
+
+async def test_a_limit_is_told_before_what_is_wrong_with_the_input(
+    app: FastAPI, call: Call
+) -> None:
+    """429 by address: before 400, 401, 415 and 422, and after 413."""
+    _use_up(app)
+    routes = ["POST /users", "POST /auth/token", "PATCH /users/me", "POST /auth/password"]
+    told = {
+        name: [slug_of(await call(route, **body)) for route in routes]
+        for name, body in BAD_BODIES.items()
+    }
+    large = await call("POST /users", content=b"1" * 70_000)
+
+    assert told == dict.fromkeys(BAD_BODIES, ["rate-limited"] * 4)
+    assert slug_of(large) == "payload-too-large"
+
+
+async def test_who_writes_no_name_is_not_held_up(app: FastAPI, call: Call) -> None:
+    """An administrator changes roles while others of the same address are over their limit."""
+    _use_up(app)
+    role = await call("PATCH /users/{bob}", "admin", json={"role": "moderator"})
+    name = await call("PATCH /users/{bob}", "admin", json={"username": "robert"})
+
+    assert (role.status_code, name.status_code) == (200, 429)

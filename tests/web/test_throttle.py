@@ -1,8 +1,10 @@
 """Routes that a client may call so often."""
 
+from typing import Annotated
+
 import httpx2
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Body, Depends, FastAPI
 from sqlalchemy import text
 from starlette.requests import HTTPConnection
 
@@ -33,6 +35,10 @@ def app() -> FastAPI:
     async def named() -> str:
         return "done"
 
+    @app.post("/taken", dependencies=[Depends(throttle(3, 60))])
+    async def take(size: Annotated[int, Body(embed=True)]) -> int:
+        return size
+
     return app
 
 
@@ -45,6 +51,19 @@ async def test_a_route_is_called_so_often(client: httpx2.AsyncClient) -> None:
     assert (refused.status_code, refused.json()["type"]) == (429, "/problems/rate-limited")
     assert 0 < int(refused.headers["retry-after"]) <= 60
     assert (await client.get("/other")).status_code == 200
+
+
+async def test_a_limit_comes_before_faults_of_the_input(client: httpx2.AsyncClient) -> None:
+    """429 whatever the body is like; while there is something left, what is wrong is told."""
+    bad = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+    before = await client.post("/taken", **bad)
+    for _ in range(3):
+        await client.post("/taken", json={"size": 1})
+    after = [await client.post("/taken", **bad), await client.post("/taken?x", json={"size": "a"})]
+
+    assert before.status_code == 400
+    assert [each.status_code for each in after] == [429, 429]
+    assert (await client.post("/elsewhere", **bad)).status_code == 404
 
 
 async def test_what_is_shared_costs_a_tenth(client: httpx2.AsyncClient, db: Database) -> None:

@@ -118,6 +118,14 @@ class LaunchSettings(BaseSettings):
         return self.traffic_dsn is not None and not self.traffic_dsn.is_local
 
     @property
+    def is_development_guessed(self) -> bool:
+        """Nobody set ENVIRONMENT, and only the database's being here says that it is development.
+
+        So it is where another server than `neonkit dev` runs the app.
+        """
+        return self.environment is None and not self.is_production
+
+    @property
     def effective_log_format(self) -> Literal["json", "console"]:
         """`json` in production, else `console`, unless LOG_FORMAT says."""
         return self.log_format or ("json" if self.is_production else "console")

@@ -42,13 +42,20 @@ from neonkit.web._session_dependencies import (
     get_read_session,
     get_session,
 )
-from neonkit.web._throttling import ThrottlesDep, address_of, get_throttles, throttle
+from neonkit.web._throttling import (
+    EarlyThrottle,
+    ThrottlesDep,
+    address_of,
+    get_throttles,
+    throttle,
+)
 from neonkit.web._time_limit import timeout
 
 __all__ = [
     "CallerDep",
     "CreatedDep",
     "DatabaseDep",
+    "EarlyThrottle",
     "FilterDep",
     "HeadPolicy",
     "IdempotencyKey",

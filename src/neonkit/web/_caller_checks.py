@@ -1,5 +1,6 @@
-"""What is told before faults of the input: the path's own, and 401; and one check at start."""
+"""What is told before faults of the input: the path's own, 429 and 401; and one check at start."""
 
+from collections.abc import Hashable, Iterator
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from neonkit.web._callers import ASKING, no_principal
 from neonkit.web._problems import told_after
 from neonkit.web._runtime import Runtime
 from neonkit.web._served_routes import ServedRoute
+from neonkit.web._throttling import EarlyThrottle
 
 
 def check_principal(app: FastAPI) -> None:
@@ -31,7 +33,7 @@ def check_principal(app: FastAPI) -> None:
 
 
 def told_first(scope: Scope, error: Exception) -> Exception:
-    """Put what the path and then the token alone show before a fault of the request's input."""
+    """Put what the path, the throttles and the token show before a fault of the request's input."""
     if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return _with_all_methods(scope, error)
     after = told_after(error, Runtime.of(scope).problems)
@@ -40,8 +42,9 @@ def told_first(scope: Scope, error: Exception) -> Exception:
     served = ServedRoute.of(scope)
     if served.fault is not None:
         return served.fault
-    if after == "token" and _asks(served.dependant):
-        return _token_fault(HTTPConnection(scope)) or error
+    if after == "token":
+        connection = HTTPConnection({**scope, "route": served.context})
+        return _head_fault(served.dependant, connection) or error
     return error
 
 
@@ -52,9 +55,14 @@ def _with_all_methods(scope: Scope, error: HTTPException) -> HTTPException:
     return ServedRoute.of(scope).fault or error
 
 
-def _token_fault(connection: HTTPConnection) -> ProblemError | None:
+def _head_fault(dependant: Dependant | None, connection: HTTPConnection) -> ProblemError | None:
+    """What was tried too often, and then a token that does not hold."""
     try:
-        Runtime.of(connection).read_known_token(bearer_token(connection))
+        for each in calls_of(dependant):
+            if isinstance(each, EarlyThrottle):
+                each.refuse(connection)
+        if _asks(dependant):
+            Runtime.of(connection).read_known_token(bearer_token(connection))
     except ProblemError as fault:
         return fault
     return None
@@ -62,12 +70,17 @@ def _token_fault(connection: HTTPConnection) -> ProblemError | None:
 
 def _asks(dependant: Dependant | None) -> bool:
     """Tell if a route asks who calls."""
-    return any(uses(dependant, asking) for asking in ASKING)
+    return any(each in ASKING for each in calls_of(dependant) if isinstance(each, Hashable))
 
 
-def uses(dependant: Dependant | None, call: object) -> bool:
-    """Tell if a dependency, or an instance of it, is anywhere among a route's."""
-    if dependant is None:
-        return False
-    is_it = dependant.call is call or type(dependant.call) is call
-    return is_it or any(uses(inner, call) for inner in dependant.dependencies)
+def uses(dependant: Dependant | None, kind: type) -> bool:
+    """Tell if a class, or an instance of it, is anywhere among a route's dependencies."""
+    return any(each is kind or type(each) is kind for each in calls_of(dependant))
+
+
+def calls_of(dependant: Dependant | None) -> Iterator[object]:
+    """What FastAPI calls to solve a route's dependencies, those of dependencies included."""
+    if dependant is not None:
+        yield dependant.call
+        for inner in dependant.dependencies:
+            yield from calls_of(inner)

@@ -2,14 +2,19 @@
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute
+
+from neonkit.errors import NotFoundError
+from neonkit.web._loopback import is_from_here
+
+Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _SWAGGER_FILES = {
     "swagger-ui-bundle.js": "text/javascript",
@@ -66,20 +71,41 @@ def _is_fastapis(route: BaseRoute) -> bool:
     return getattr(endpoint, "__module__", None) == "fastapi.applications"
 
 
-def serve_docs(app: FastAPI) -> None:
-    """Serve the schema, and its pages where the app has them, under a policy of their own."""
+def serve_docs(app: FastAPI, *, only_here: bool = False) -> None:
+    """Serve the schema, and its pages where the app has them, under a policy of their own.
+
+    Args:
+        app: whose.
+        only_here: to peers on this machine alone; for others there is nothing (404).
+    """
     remove_docs(app)
     if not app.openapi_url:
         return
+    given = _to_peers_here if only_here else _to_everybody
 
     async def schema(request: Request) -> Response:
         return Response(json.dumps(_with_server(app, request)), media_type="application/json")
 
-    app.add_route(app.openapi_url, schema, include_in_schema=False)
+    routes = {app.openapi_url: schema}
     if app.docs_url:
-        _serve_swagger(app, app.docs_url.rstrip("/"), app.openapi_url)
+        routes |= _swagger(app, app.docs_url.rstrip("/"), app.openapi_url)
     if app.redoc_url:
-        _serve_redoc(app, app.redoc_url.rstrip("/"), app.openapi_url)
+        routes |= _redoc(app, app.redoc_url.rstrip("/"), app.openapi_url)
+    for path, answer in routes.items():
+        app.add_route(path, given(answer), include_in_schema=False)
+
+
+def _to_everybody(answer: Answer) -> Answer:
+    return answer
+
+
+def _to_peers_here(answer: Answer) -> Answer:
+    async def answer_here(request: Request) -> Response:
+        if not is_from_here(request):
+            raise NotFoundError
+        return await answer(request)
+
+    return answer_here
 
 
 def _with_server(app: FastAPI, request: Request) -> dict[str, Any]:
@@ -91,7 +117,7 @@ def _with_server(app: FastAPI, request: Request) -> dict[str, Any]:
     return {**schema, "servers": [{"url": root}, *servers]}
 
 
-def _serve_swagger(app: FastAPI, docs_url: str, openapi_url: str) -> None:
+def _swagger(app: FastAPI, docs_url: str, openapi_url: str) -> dict[str, Answer]:
     async def page(request: Request) -> Response:
         base = _root(request) + docs_url
         content = _PAGE.format(title=html.escape(f"{app.title}: API"), base=html.escape(base))
@@ -109,12 +135,10 @@ def _serve_swagger(app: FastAPI, docs_url: str, openapi_url: str) -> None:
     async def file(request: Request) -> Response:
         return _file("swagger-ui", request.path_params["name"], _SWAGGER_FILES)
 
-    app.add_route(docs_url or "/", page, include_in_schema=False)
-    app.add_route(f"{docs_url}/start.js", start, include_in_schema=False)
-    app.add_route(f"{docs_url}/{{name}}", file, include_in_schema=False)
+    return {docs_url or "/": page, f"{docs_url}/start.js": start, f"{docs_url}/{{name}}": file}
 
 
-def _serve_redoc(app: FastAPI, redoc_url: str, openapi_url: str) -> None:
+def _redoc(app: FastAPI, redoc_url: str, openapi_url: str) -> dict[str, Answer]:
     async def page(request: Request) -> Response:
         root = _root(request)
         content = _REDOC.format(
@@ -127,8 +151,7 @@ def _serve_redoc(app: FastAPI, redoc_url: str, openapi_url: str) -> None:
     async def file(request: Request) -> Response:
         return _file("redoc", request.path_params["name"], _REDOC_FILES)
 
-    app.add_route(redoc_url or "/", page, include_in_schema=False)
-    app.add_route(f"{redoc_url}/{{name}}", file, include_in_schema=False)
+    return {redoc_url or "/": page, f"{redoc_url}/{{name}}": file}
 
 
 def _root(request: Request) -> str:

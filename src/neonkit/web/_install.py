@@ -222,11 +222,14 @@ def add_metrics(app: FastAPI) -> None:
 
 
 def add_docs(app: FastAPI, settings: Settings) -> None:
-    """Serve `/docs` without a network; in production there is neither page nor schema."""
+    """Serve `/docs` without a network; in production there is neither page nor schema.
+
+    Where nobody says that this is development, the peers on this machine alone get them.
+    """
     if settings.is_production:
         remove_docs(app)
     else:
-        serve_docs(app)
+        serve_docs(app, only_here=settings.is_development_guessed)
 
 
 def add_problem(app: FastAPI, kind: type[Exception], status: int, slug: str) -> None:

@@ -1,17 +1,15 @@
 """`GET /metrics`: Prometheus text, for whoever may read it."""
 
 from hmac import compare_digest
-from ipaddress import IPv6Address, ip_address
 
 from fastapi import APIRouter, Request, Response
 
 from neonkit.errors import InvalidTokenError, NotFoundError, UnauthorizedError
 from neonkit.settings import Settings
+from neonkit.web._loopback import is_from_here
 from neonkit.web._runtime import Runtime
 
 router = APIRouter(include_in_schema=False)
-
-_FORWARDING = ("forwarded", "via", "x-real-ip")
 
 
 @router.get("/metrics")
@@ -37,20 +35,6 @@ def _check(request: Request, settings: Settings) -> None:
         if not compare_digest(given.strip().encode(), expected.encode()):
             raise InvalidTokenError
         return
-    if not settings.is_production and _is_from_here(request):
+    if not settings.is_production and is_from_here(request):
         return
     raise UnauthorizedError if expected else NotFoundError
-
-
-def _is_from_here(request: Request) -> bool:
-    """Tell if the peer is this machine itself, and no proxy on it that speaks for others."""
-    if request.client is None or any(
-        name in _FORWARDING or name.startswith("x-forwarded-") for name in request.headers
-    ):
-        return False
-    try:
-        address = ip_address(request.client.host)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback

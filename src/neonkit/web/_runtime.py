@@ -51,6 +51,10 @@ _ELSEWHERE = (
     "the database is on another machine: nothing is made or migrated there before somebody runs "
     "`neonkit migrate`"
 )
+_GUESSED = (
+    "ENVIRONMENT is not set, and the database is on this machine: taken for development, whose "
+    "docs, schema and metrics only this machine gets; set ENVIRONMENT to development or production"
+)
 _TOO_MANY_SESSIONS = (
     "(POOL_SIZE + MAX_OVERFLOW + 1) * WORKERS is %d sessions for %d workers, and the server has "
     "%d: lower one of the three, or use the pooled host; `neonkit doctor` does the sum"
@@ -234,6 +238,8 @@ class Runtime:
         """Own the database for the app's lifetime; connecting goes on in the background."""
         for warning in self.settings.warnings:
             _settings_log.warning("%s", warning)
+        if self.settings.is_development_guessed:
+            _settings_log.warning(_GUESSED)
         async with AsyncExitStack() as stack:
             given = self.database
             database = given or await self._open(stack)

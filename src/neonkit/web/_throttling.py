@@ -1,6 +1,6 @@
 """Throttling: how often an address may call a route."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated
 
@@ -41,13 +41,51 @@ async def get_throttles(connection: HTTPConnection) -> Throttles:
 ThrottlesDep = Annotated[Throttles, Depends(get_throttles)]
 
 
+class EarlyThrottle:
+    """A dependency that refuses before who calls is looked at, and what is wrong with the body.
+
+    A subclass is called as any dependency is, and says there what it counts. Before FastAPI comes
+    to that, a request whose input is at fault is held against what was counted until then.
+
+    Args:
+        attempts_of: what of a request's head counts, such as its client's address.
+    """
+
+    def __init__(self, attempts_of: Callable[[HTTPConnection], Sequence[Attempt]]) -> None:
+        self.attempts_of = attempts_of
+
+    def refuse(self, connection: HTTPConnection) -> None:
+        """Refuse what was tried too often, by what is counted here: it costs no round trip.
+
+        Raises:
+            RateLimitedError: with the seconds until the window ends (429).
+        """
+        Runtime.of(connection).serving.throttles.refuse(*self.attempts_of(connection))
+
+
+class _Throttle(EarlyThrottle):
+    async def __call__(
+        self, connection: HTTPConnection, throttles: ThrottlesDep, database: DatabaseDep
+    ) -> None:
+        """Count the request.
+
+        Raises:
+            RateLimitedError: there were too many (429).
+        """
+        settings = Runtime.of(connection).serving.settings
+        is_awake = database.health.idle_seconds() < _QUIET_SECONDS
+        may_wake = is_awake or not settings.sleeps_when_idle
+        for attempt in self.attempts_of(connection):
+            await throttles.take(attempt, database, may_wake=may_wake)
+
+
 def throttle(
     most: int,
     seconds: float,
     *,
     name: str | None = None,
     by: Callable[[HTTPConnection], str] = address_of,
-) -> Callable[..., Awaitable[None]]:
+) -> EarlyThrottle:
     """Make a dependency that lets a client call so often, and answers 429 with `Retry-After` then.
 
         @app.post("/invitations", dependencies=[Depends(throttle(20, 3600))])
@@ -63,15 +101,8 @@ def throttle(
         by: names who calls; by default their address.
     """
 
-    async def throttled(
-        connection: HTTPConnection, throttles: ThrottlesDep, database: DatabaseDep
-    ) -> None:
-        scope = connection.scope
-        counted = name or f"{method_of(scope)} {route_of(scope)}"
-        settings = Runtime.of(connection).serving.settings
-        is_awake = database.health.idle_seconds() < _QUIET_SECONDS
-        may_wake = is_awake or not settings.sleeps_when_idle
-        attempt = Attempt(Limit(counted, most, seconds), by(connection))
-        await throttles.take(attempt, database, may_wake=may_wake)
+    def attempts_of(connection: HTTPConnection) -> tuple[Attempt]:
+        counted = name or f"{method_of(connection.scope)} {route_of(connection.scope)}"
+        return (Attempt(Limit(counted, most, seconds), by(connection)),)
 
-    return throttled
+    return _Throttle(attempts_of)

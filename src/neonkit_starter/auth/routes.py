@@ -91,10 +91,10 @@ async def logout(body: RefreshTokenGiven, sign_ins: SignInsDep) -> None:
 )
 async def change_password(
     body: PasswordChange,
+    attempts_of: PasswordAttemptsDep,
     me: CallerDep,
     db: DatabaseDep,
     throttles: ThrottlesDep,
-    attempts_of: PasswordAttemptsDep,
 ) -> None:
     """Change your password; all of your other sign-ins end."""
     known = select(col(User.username), col(User.email), col(User.hashed_password))

@@ -36,7 +36,7 @@ from neonkit_starter.users.models import Role, User
 from neonkit_starter.users.queries import ETAG, SHOWN, USER, USERS
 from neonkit_starter.users.rules import refuse_strangers, refuse_weak
 from neonkit_starter.users.schemas import UserCreate, UserPatch, UserPatchByAdmin, UserRead
-from neonkit_starter.users.throttling import NameWrites, NameWritesDep
+from neonkit_starter.users.throttling import NameWrites, NameWritesDep, OnlyNameWritesDep
 
 router = APIRouter(prefix="/users", tags=["users"])
 
@@ -48,7 +48,7 @@ _RIGHTS = UserPatchByAdmin.model_fields.keys() - UserPatch.model_fields.keys()
 )
 async def create_user(
     body: UserCreate,
-    count: NameWritesDep,
+    count: OnlyNameWritesDep,
     db: DatabaseDep,
     key: OptionalIdempotencyKey,
     created: CreatedDep,
@@ -93,7 +93,7 @@ async def read_me(me: CallerDep, db: DatabaseDep, tagged: TaggedDep) -> UserRead
 @router.patch("/me", openapi_extra=raises(DuplicateError, RateLimitedError))
 async def update_me(
     body: UserPatch,
-    count: NameWritesDep,
+    count: OnlyNameWritesDep,
     me: CallerDep,
     db: DatabaseDep,
     if_match: IfMatchDep,
