@@ -5,7 +5,7 @@ from functools import partial
 from fastapi import Depends, FastAPI
 
 import neonkit
-from neonkit.web import add_boot_step, strict_query
+from neonkit.web import add_boot_step, strict_parameters
 from neonkit_starter.accounts import errors as money
 from neonkit_starter.accounts.routes import router as accounts
 from neonkit_starter.auth.routes import router as auth
@@ -47,7 +47,7 @@ def create_app(settings: StarterSettings | None = None) -> FastAPI:
         accounts,
     ):  # one level: FastAPI matches anew at each
         app.include_router(
-            router, prefix=settings.api_v1_prefix, dependencies=[Depends(strict_query)]
+            router, prefix=settings.api_v1_prefix, dependencies=[Depends(strict_parameters)]
         )
     return app
 

@@ -262,6 +262,21 @@ async def test_a_refusal_waits_for_its_turn(served: Served, name: str) -> None:
     assert answers(got) == [(200, '"slow"'), (200, '"slow"'), expected]
 
 
+@pytest.mark.parametrize("has_hsts", [True, False])
+async def test_a_refusal_has_the_headers_of_an_answer(app: FastAPI, has_hsts: bool) -> None:
+    """The client's id if it was read, `no-store`, the strict policy, HSTS in production."""
+    async with serving(app, ConnectionPolicy(has_hsts=has_hsts)) as served:
+        given = b"X-Request-ID: mine-1\r\nIf-Match: a\r\nIf-Match: b\r\n\r\n"
+        got = (await served.say(GET + given)).lower()
+        unread = (await served.say(b"\x16\x03\x01\r\n\r\n")).lower()
+
+    assert b"x-request-id: mine-1\r\n" in got
+    for answer in (got, unread):
+        assert b"cache-control: no-store\r\n" in answer
+        assert b"content-security-policy: default-src 'none'" in answer
+        assert (b"strict-transport-security: " in answer) is has_hsts
+
+
 async def test_what_is_within_the_bounds(served: Served) -> None:
     """99 more fields, 30 kB of them, and a target of 8,000 bytes are answered."""
     fields = b"".join(b"X-%d: %s\r\n" % (at, b"a" * 290) for at in range(98))

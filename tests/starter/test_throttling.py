@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from functools import cache
+from typing import Any
 
 import httpx2
 import pytest
@@ -202,7 +203,7 @@ async def test_what_is_over_is_forgotten(call: Call, db: Database) -> None:
     assert await shared(db) == [2]
 
 
-BAD_BODIES: dict[str, dict[str, object]] = {
+BAD_BODIES: dict[str, dict[str, Any]] = {
     "no JSON": {"content": b"{", "headers": {"Content-Type": "application/json"}},
     "another media type": {"content": b"a", "headers": {"Content-Type": "text/plain"}},
     "not valid": {"json": {}},

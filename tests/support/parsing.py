@@ -28,7 +28,7 @@ from neonkit.auth import TokenPolicy, read_access_token
 from neonkit.errors import ProblemError
 from neonkit.resources import CursorPolicy
 from neonkit.resources._cursor import decode_cursor
-from neonkit.web import strict_query
+from neonkit.web import strict_parameters
 
 SIZES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
 MOST = 3.0
@@ -96,7 +96,7 @@ def _app() -> FastAPI:
     app = FastAPI()
     neonkit.install(app, Settings(_env_file=None, environment="test", secret_key=token_hex(32)))
 
-    @app.get("/list", dependencies=[Depends(strict_query)])
+    @app.get("/list", dependencies=[Depends(strict_parameters)])
     async def read_list(page: PageDep, _if_match: IfMatchDep, _tagged: TaggedDep) -> int:
         return page.limit
 

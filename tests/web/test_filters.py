@@ -25,7 +25,7 @@ from neonkit import (
     paginate,
 )
 from neonkit.resources import Equal, Filters, IsNull, OneOf, PageRequest, Range
-from neonkit.web import strict_query
+from neonkit.web import strict_parameters
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -73,7 +73,7 @@ def app() -> FastAPI:
     """An app with a list."""
     app = FastAPI()
     neonkit.install(app, Settings(environment="test"))
-    router = APIRouter(dependencies=[Depends(strict_query)])
+    router = APIRouter(dependencies=[Depends(strict_parameters)])
 
     @router.get("/letters", response_model=Page[LetterRead])
     async def letters(

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 import neonkit
 from neonkit import InputModel, Settings
-from neonkit.web import strict_query
+from neonkit.web import strict_parameters
 from neonkit.web._media_types import read_media_type
 
 JSON = [("Content-Type", "application/json")]
@@ -36,7 +36,7 @@ def app() -> FastAPI:
     app = FastAPI()
     neonkit.install(app, Settings(environment="test"))
 
-    @app.get("/search", dependencies=[Depends(strict_query)])
+    @app.get("/search", dependencies=[Depends(strict_parameters)])
     async def search(q: str = "") -> str:
         return q
 

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+)
 from fastapi.staticfiles import StaticFiles
 from httpx2 import AsyncClient
 
@@ -32,6 +38,10 @@ def app(tmp_path: Path) -> FastAPI:
     @app.get("/file")
     async def file() -> FileResponse:
         return FileResponse(tmp_path / "site.css")
+
+    @app.get("/text")
+    async def plain() -> PlainTextResponse:
+        return PlainTextResponse("plain")
 
     @app.get("/own")
     async def own() -> JSONResponse:
@@ -68,6 +78,7 @@ def app(tmp_path: Path) -> FastAPI:
         ("/nowhere", True),
         ("/elsewhere", True),
         ("/openapi.json", True),
+        ("/text", True),
         ("/page", False),
         ("/file", False),
         ("/static/site.css", False),
@@ -79,7 +90,7 @@ def app(tmp_path: Path) -> FastAPI:
 async def test_the_strict_policy_is_for_data(
     client: AsyncClient, path: str, is_strict: bool
 ) -> None:
-    """JSON, problems and empty answers have it; pages, files and mounted apps look as before."""
+    """Data and empty answers have it; pages, files and mounted apps look as before."""
     response = await client.get(path)
 
     assert [name in response.headers for name in STRICT] == [is_strict] * 2

@@ -1,6 +1,6 @@
 """Routes that a client may call so often."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx2
 import pytest
@@ -55,7 +55,7 @@ async def test_a_route_is_called_so_often(client: httpx2.AsyncClient) -> None:
 
 async def test_a_limit_comes_before_faults_of_the_input(client: httpx2.AsyncClient) -> None:
     """429 whatever the body is like; while there is something left, what is wrong is told."""
-    bad = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+    bad: dict[str, Any] = {"content": b"{", "headers": {"Content-Type": "application/json"}}
     before = await client.post("/taken", **bad)
     for _ in range(3):
         await client.post("/taken", json={"size": 1})

@@ -48,10 +48,12 @@ class Door:
 
     Args:
         state: uvicorn's, whose headers every answer has.
+        has_hsts: whether browsers are told to use TLS from now on.
     """
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: ServerState, *, has_hsts: bool) -> None:
         self._state = state
+        self._has_hsts = has_hsts
         self._headers: list[tuple[bytes, bytes]] | None = None
         self._answer = self._id = b""
 
@@ -87,7 +89,7 @@ class Door:
         return self._answer.replace(self._id, token_hex(16).encode())
 
     def _render(self, request_id: bytes, *more: tuple[bytes, bytes]) -> bytes:
-        headers, body = refusal_at_door(request_id)
+        headers, body = refusal_at_door(request_id, has_hsts=self._has_hsts)
         lines = [STATUS_LINE[HTTPStatus.SERVICE_UNAVAILABLE]]
         for name, value in (*self._state.default_headers, *headers, *more):
             lines += [name, b": ", value, b"\r\n"]

@@ -36,4 +36,5 @@ def server_policy(target: AppTarget, settings: LaunchSettings) -> ServerPolicy:
         trusted_proxies=tuple(map(str, settings.trusted_proxies)),
         log_level=settings.log_level,
         log_format=settings.effective_log_format,
+        is_production=settings.is_production,
     )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from importlib import import_module
-from secrets import token_hex
 from typing import Any
 
 import httptools
@@ -60,6 +59,7 @@ class ConnectionPolicy:
             connection that is closed on top of unread bytes is reset, and takes the answer along.
         most_connections: how many are open at a time.
         most_unsent: bytes that wait for clients which do not take them, over all connections.
+        has_hsts: whether refusals tell browsers to use TLS from now on, as the app's answers do.
     """
 
     head: HeadPolicy = field(default_factory=HeadPolicy)
@@ -69,6 +69,7 @@ class ConnectionPolicy:
     linger: float = 2.0
     most_connections: int = 768
     most_unsent: int = 32 * 1024 * 1024
+    has_hsts: bool = False
 
 
 def connections_within(files: int | None = None) -> int:
@@ -106,7 +107,7 @@ class _Connections:
     def door_of(self, state: ServerState) -> Door:
         """The door that all of them share."""
         if self._door is None:
-            self._door = Door(state)
+            self._door = Door(state, has_hsts=self.policy.has_hsts)
         return self._door
 
     def make_room(self) -> bool:
@@ -341,6 +342,9 @@ class HttpProtocol(HttpToolsProtocol):
     def _too_large(self) -> HeaderTooLargeError:
         return HeaderTooLargeError(self._policy.head.header_bytes, self._policy.head.fields)
 
+    def _given_id(self) -> bytes:
+        return next((value for name, value in self.headers if name == b"x-request-id"), b"")
+
     def _fault_of_host(self) -> MalformedHeaderError | None:
         """Exactly one in HTTP/1.1 (RFC 9112, section 3.2); a second one was refused before."""
         host = next((value for name, value in self.headers if name == b"host"), None)
@@ -443,7 +447,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._write_refusal(error)
 
     def _write_refusal(self, error: ProblemError) -> None:
-        status, headers, body = refusal_of(error, token_hex(16))
+        given = self._given_id() if self._is_in_message else b""
+        status, headers, body = refusal_of(error, given, has_hsts=self._policy.has_hsts)
         lines = [STATUS_LINE[status]]
         for name, value in (*self.server_state.default_headers, *headers):
             lines += [name, b": ", value, b"\r\n"]

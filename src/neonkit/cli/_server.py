@@ -170,6 +170,9 @@ def _is_child() -> bool:
 
 
 def _config(app: Callable[..., object], policy: ServerPolicy) -> uvicorn.Config:
+    connections = ConnectionPolicy(
+        most_connections=connections_within(), has_hsts=policy.is_production
+    )
     return uvicorn.Config(
         app,
         log_config=None,
@@ -178,6 +181,6 @@ def _config(app: Callable[..., object], policy: ServerPolicy) -> uvicorn.Config:
         proxy_headers=bool(policy.trusted_proxies),
         forwarded_allow_ips=list(policy.trusted_proxies),
         timeout_keep_alive=_KEEP_ALIVE,
-        http=http_protocol(ConnectionPolicy(most_connections=connections_within())),  # type: ignore[arg-type]  # it is called, as a class would be
+        http=http_protocol(connections),  # type: ignore[arg-type]  # it is called, as a class would be
         workers=1,
     )

@@ -17,6 +17,7 @@ class ServerPolicy:
         trusted_proxies: whose `X-Forwarded-*` headers count.
         log_level: `debug` to `critical`.
         log_format: `json` or `console`.
+        is_production: whether browsers are told to use TLS, by refusals too.
     """
 
     app: AppTarget
@@ -25,3 +26,4 @@ class ServerPolicy:
     trusted_proxies: tuple[str, ...]
     log_level: str
     log_format: Literal["json", "console"]
+    is_production: bool

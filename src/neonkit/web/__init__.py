@@ -32,7 +32,6 @@ from neonkit.web._install import (
 )
 from neonkit.web._openapi import raises, readable_operation_ids
 from neonkit.web._page_parameter import PageDep
-from neonkit.web._query_strings import strict_query
 from neonkit.web._runtime import NotInstalledError, NotRunningError, Runtime
 from neonkit.web._session_dependencies import (
     DatabaseDep,
@@ -42,6 +41,7 @@ from neonkit.web._session_dependencies import (
     get_read_session,
     get_session,
 )
+from neonkit.web._strict_parameters import strict_parameters
 from neonkit.web._throttling import (
     EarlyThrottle,
     ThrottlesDep,
@@ -97,7 +97,7 @@ __all__ = [
     "refusal_at_door",
     "refusal_of",
     "require_role",
-    "strict_query",
+    "strict_parameters",
     "throttle",
     "timeout",
     "wrap_lifespan",

@@ -16,7 +16,7 @@ from typing import Protocol
 from neonkit.errors import OverloadedError
 from neonkit.web._problems import TABLE, document
 from neonkit.web._request_ids import usable_request_id
-from neonkit.web._security_headers import STRICT_HEADERS
+from neonkit.web._security_headers import headers_of_refusal
 
 _log = logging.getLogger("neonkit")
 
@@ -160,23 +160,26 @@ class Admission:
 admission = Admission()
 
 
-def refusal_at_door(request_id: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def refusal_at_door(
+    request_id: bytes, *, has_hsts: bool
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of the 503 to a request that is not let in; made as cheaply as can be.
 
     Args:
         request_id: what the client gave as its own.
+        has_hsts: whether browsers are told to use TLS from now on.
     """
     chosen = usable_request_id(request_id).encode()
-    headers, body = _template()
+    headers, body = _template(has_hsts)
     body = body.replace(_ID.encode(), chosen)
     return [*headers, (b"x-request-id", chosen), (b"content-length", b"%d" % len(body))], body
 
 
 @cache
-def _template() -> tuple[list[tuple[bytes, bytes]], bytes]:
+def _template(has_hsts: bool) -> tuple[list[tuple[bytes, bytes]], bytes]:
     error = OverloadedError()
     sent = {
-        **STRICT_HEADERS,
+        **headers_of_refusal(has_hsts=has_hsts),
         "X-Process-Time": "0.000s",
         "Server-Timing": 'app;dur=0.0, db;dur=0.0, trips;desc="0"',
     }

@@ -17,7 +17,7 @@ from neonkit.errors import (
     RequestInvalidError,
     UnsupportedMediaTypeError,
 )
-from neonkit.web._media_types import FORM, MULTIPART, MediaType, read_media_type
+from neonkit.web._media_types import FORM, MediaType, read_media_type
 from neonkit.web._password_form import takes_password_form
 from neonkit.web._refused_values import BODY
 
@@ -58,7 +58,8 @@ class BodyMiddleware:
         self._refuse_head(headers)
         body = _Body(receive, send, self.most_bytes)
         kind = read_media_type(headers.get(b"content-type", b""))
-        _refuse_kind(kind, scope)
+        is_empty = headers.get(b"content-length") == b"0"
+        _refuse_kind(kind, scope, is_empty=is_empty)
         if kind.is_json or kind.essence == FORM:
             await body.read()
             _check(kind, body.content)
@@ -131,10 +132,10 @@ def _may_have_body(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     )
 
 
-def _refuse_kind(kind: MediaType, scope: Scope) -> None:
+def _refuse_kind(kind: MediaType, scope: Scope, *, is_empty: bool) -> None:
     if (kind.is_json or kind.is_form) and not kind.is_utf_8:
         raise UnsupportedMediaTypeError("JSON and forms are sent as UTF-8 here.")
-    if kind.essence == MULTIPART and takes_password_form(scope):
+    if kind.essence != FORM and not is_empty and takes_password_form(scope):
         raise UnsupportedMediaTypeError(f"Send the form as {FORM}.")
 
 

@@ -1,6 +1,6 @@
 """What is told before faults of the input: the path's own, 429 and 401; and one check at start."""
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -70,7 +70,7 @@ def _head_fault(dependant: Dependant | None, connection: HTTPConnection) -> Prob
 
 def _asks(dependant: Dependant | None) -> bool:
     """Tell if a route asks who calls."""
-    return any(each in ASKING for each in calls_of(dependant) if isinstance(each, Hashable))
+    return any(each is asking for each in calls_of(dependant) for asking in ASKING)
 
 
 def uses(dependant: Dependant | None, kind: type) -> bool:

@@ -86,7 +86,7 @@ def serve_docs(app: FastAPI, *, only_here: bool = False) -> None:
     async def schema(request: Request) -> Response:
         return Response(json.dumps(_with_server(app, request)), media_type="application/json")
 
-    routes = {app.openapi_url: schema}
+    routes: dict[str, Answer] = {app.openapi_url: schema}
     if app.docs_url:
         routes |= _swagger(app, app.docs_url.rstrip("/"), app.openapi_url)
     if app.redoc_url:

@@ -17,7 +17,8 @@ from neonkit.errors import (
 )
 from neonkit.web._media_types import admits_json, read_media_type
 from neonkit.web._problems import TABLE, document
-from neonkit.web._security_headers import STRICT_HEADERS
+from neonkit.web._request_ids import usable_request_id
+from neonkit.web._security_headers import headers_of_refusal
 from neonkit.web._served_routes import ServedRoute
 
 ONCE = frozenset(
@@ -117,19 +118,25 @@ def _is_acceptable(scope: Scope) -> bool:
 
 
 def refusal_of(
-    error: ProblemError, request_id: str
+    error: ProblemError, request_id: bytes, *, has_hsts: bool
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Write the answer to a request that no app can be given, and that ends its connection.
+
+    Args:
+        error: why.
+        request_id: what the client gave as its own, as far as it was read.
+        has_hsts: whether browsers are told to use TLS from now on.
 
     Returns:
         status, headers and body.
     """
+    chosen = usable_request_id(request_id)
     headers = {
-        **STRICT_HEADERS,
+        **headers_of_refusal(has_hsts=has_hsts),
         "Connection": "close",
-        "X-Request-ID": request_id,
+        "X-Request-ID": chosen,
         "X-Process-Time": "0.000s",
         "Server-Timing": 'app;dur=0.0, db;dur=0.0, trips;desc="0"',
     }
-    response = document(TABLE[type(error)], str(error), request_id, headers=headers)
+    response = document(TABLE[type(error)], str(error), chosen, headers=headers)
     return response.status_code, response.raw_headers, bytes(response.body)

@@ -85,11 +85,10 @@ class RequestMiddleware:
             finally:
                 request.finish()
 
-    @staticmethod
-    async def _refuse(scope: ConnectionScope, send: Send) -> None:
+    async def _refuse(self, scope: ConnectionScope, send: Send) -> None:
         """Answer 503 without a look at the request."""
         status = HTTPStatus.SERVICE_UNAVAILABLE.value
-        headers, body = refusal_at_door(_id_in(scope))
+        headers, body = refusal_at_door(_id_in(scope), has_hsts=self.security.has_hsts)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

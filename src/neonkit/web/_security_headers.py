@@ -14,10 +14,9 @@ _STRICT = (
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-STRICT_HEADERS = {name.decode(): value.decode() for name, value in (*_ALWAYS, *_STRICT)}
-"""Those of an answer that no app has made."""
 _PERSONAL = (b"cache-control", b"no-store")
 _PERSONAL_WITH_TAG = (b"cache-control", b"private, no-cache")
+_DATA = {b"", b"application/json", b"text/plain"}
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -25,8 +24,8 @@ class SecurityHeaders:
     """The headers that a response gets, where it has none of that name.
 
     What a browser would render is the app's to protect: pages, styles, scripts and images would
-    lose each other under the strict policy. So only JSON, problem documents and empty answers get
-    `Content-Security-Policy` and `X-Frame-Options`, and no mounted app's do.
+    lose each other under the strict policy. So only JSON, problem documents, plain text and empty
+    answers get `Content-Security-Policy` and `X-Frame-Options`, and no mounted app's do.
 
     What is answered to somebody in person is in no cache but, with an `ETag`, their own, which asks
     again each time (RFC 9111).
@@ -37,6 +36,7 @@ class SecurityHeaders:
     """
 
     def __init__(self, *, is_sent: bool, has_hsts: bool) -> None:
+        self.has_hsts = has_hsts
         self._is_sent = is_sent
         self._always = (*_ALWAYS, *((_HSTS,) if has_hsts else ())) if is_sent else ()
         self._strict = (*self._always, *_STRICT) if is_sent else ()
@@ -62,4 +62,14 @@ class SecurityHeaders:
 @lru_cache(maxsize=64)
 def _is_data(content_type: bytes) -> bool:
     kind = content_type.partition(b";")[0].strip().lower()
-    return not kind or kind == b"application/json" or kind.endswith(b"+json")
+    return kind in _DATA or kind.endswith(b"+json")
+
+
+def headers_of_refusal(*, has_hsts: bool) -> dict[str, str]:
+    """Those of an answer that no app has made, and that no cache keeps.
+
+    Args:
+        has_hsts: whether browsers are told to use TLS from now on.
+    """
+    sent = (*_ALWAYS, *_STRICT, _PERSONAL, *((_HSTS,) if has_hsts else ()))
+    return {name.decode(): value.decode() for name, value in sent}

@@ -1,6 +1,6 @@
 """Throttling: how often an address may call a route."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated
 
@@ -85,7 +85,7 @@ def throttle(
     *,
     name: str | None = None,
     by: Callable[[HTTPConnection], str] = address_of,
-) -> EarlyThrottle:
+) -> Callable[..., Awaitable[None]]:
     """Make a dependency that lets a client call so often, and answers 429 with `Retry-After` then.
 
         @app.post("/invitations", dependencies=[Depends(throttle(20, 3600))])
