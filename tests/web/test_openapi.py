@@ -182,7 +182,7 @@ async def test_redoc_is_served_without_a_network(behind: AsyncClient) -> None:
 
 @pytest.mark.parametrize("page", ["swagger-ui", "redoc"])
 def test_the_pages_files_stand_beside_their_licences(page: str) -> None:
-    """What others wrote is distributed with its licence, and with those of what is bundled in it."""
+    """What others wrote is distributed with its licence, and those of what is bundled in it."""
     folder = Path(_docs_page.__file__).with_name("_docs_files") / page
 
     assert (folder / "LICENSE").stat().st_size > 500

@@ -17,6 +17,7 @@ from httpx2 import AsyncClient
 import neonkit
 from neonkit import Settings
 from neonkit.errors import UnauthorizedError
+from neonkit.web._redirects import without_own_host
 
 STRICT = ("content-security-policy", "x-frame-options")
 
@@ -124,3 +125,28 @@ async def test_what_is_personal_is_not_kept(
 
     assert found.headers.get("cache-control") == anonymous
     assert personal.headers.get_list("cache-control") == [signed]
+
+
+@pytest.mark.parametrize(
+    ("location", "sent"),
+    [
+        ("http://evil.example/page?a=1", "/page?a=1"),
+        ("http://evil.example//elsewhere.example", "http://evil.example//elsewhere.example"),
+        ("http://evil.example/\\elsewhere.example", "http://evil.example/\\elsewhere.example"),
+        ("http://elsewhere.example/page", "http://elsewhere.example/page"),
+    ],
+)
+def test_a_redirect_names_no_host(location: str, sent: str) -> None:
+    """The host is the client's word: the path goes back, unless it would be read as a host."""
+    scope = {"scheme": "http", "headers": [(b"host", b"evil.example")]}
+
+    assert without_own_host(scope, [(b"location", location.encode())]) == [
+        (b"location", sent.encode())
+    ]
+
+
+async def test_fastapis_own_redirect_names_no_host(client: AsyncClient) -> None:
+    """Of a slash too many."""
+    response = await client.get("/page/", headers={"Host": "evil.example"})
+
+    assert (response.status_code, response.headers["location"]) == (307, "/page")

@@ -18,6 +18,7 @@ from neonkit.web._defects import is_answered, report_defect
 from neonkit.web._drain_switch import draining
 from neonkit.web._idempotency_key import REPLAYED
 from neonkit.web._problems import respond
+from neonkit.web._redirects import without_own_host
 from neonkit.web._request_ids import usable_request_id
 from neonkit.web._route_names import route_of
 from neonkit.web._runtime import Runtime
@@ -229,6 +230,8 @@ class RequestRecord:
         if draining.has_begun:
             ours.append((b"connection", b"close"))
         theirs = [each for each in headers if each[0] not in _ALWAYS_OURS]
+        if self.status == HTTPStatus.TEMPORARY_REDIRECT:
+            theirs = without_own_host(self.scope, theirs)
         is_mounted = self.scope.get("root_path") != self._root_path
         security = self._security.beside(
             theirs, is_mounted=is_mounted, is_personal=self._is_personal
