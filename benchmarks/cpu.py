@@ -7,6 +7,7 @@ Takes a minute.
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import platform
@@ -29,13 +30,16 @@ from sqlalchemy import bindparam, make_url
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.types import ASGIApp
 
 import neonkit
 from neonkit import Database, DatabaseDep, ReadSessionDep, SessionDep, Settings
 from neonkit.auth import Principal, issue_access_token
 from neonkit.local import LocalServer
+from neonkit.web import BodyMiddleware
 from neonkit_starter.app import create_app
 from neonkit_starter.posts.models import Post
+from neonkit_starter.posts.schemas import PostCreate
 from neonkit_starter.settings import StarterSettings
 from neonkit_starter.users.models import User
 from neonkit_starter.users.queries import USERS
@@ -90,7 +94,7 @@ Sessions = async_sessionmaker[AsyncSession]
 Step = Callable[[], Awaitable[object]]
 
 
-def _request(app: FastAPI, method: str, path: str, token: str = "", body: bytes = b"") -> Step:
+def _request(app: ASGIApp, method: str, path: str, token: str = "", body: bytes = b"") -> Step:
     headers = [(b"host", b"x"), (b"content-type", b"application/json")]
     headers += [(b"authorization", f"Bearer {token}".encode())] * bool(token)
     headers += [(b"content-length", str(len(body)).encode())] * bool(body)
@@ -139,6 +143,10 @@ def _bare(user: User, sessions: Sessions) -> FastAPI:
     async def model() -> User:
         return user
 
+    @app.post("/posts")
+    async def write(_body: PostCreate) -> _Nothing:
+        return _Nothing()
+
     @app.get("/users/{user_id}", response_model=UserRead)
     async def read(user_id: int) -> User:
         async with sessions() as session:
@@ -176,6 +184,21 @@ def _plain(settings: Settings) -> FastAPI:
     return app
 
 
+def _bodies(app: FastAPI) -> dict[str, Step]:
+    """The same body with and without `BodyMiddleware`, which reads JSON once more, strictly."""
+    strict = BodyMiddleware(app, most_bytes=65_536)
+    small, large = (
+        json.dumps({"title": "On looms", "content": "They weave. " * times}).encode()
+        for times in (5, 1_600)
+    )
+    return {
+        "FastAPI alone, a body of 100 bytes": _request(app, "POST", "/posts", body=small),
+        "… read strictly before": _request(strict, "POST", "/posts", body=small),
+        "FastAPI alone, a body of 20 kB": _request(app, "POST", "/posts", body=large),
+        "… read strictly before, of 20 kB": _request(strict, "POST", "/posts", body=large),
+    }
+
+
 async def _read_alone(make: Callable[[], Any]) -> User:
     async with make() as session:
         found: User = (await session.exec(select(User).where(User.id == 1))).one()
@@ -211,6 +234,7 @@ async def _steps(url: str, stack: AsyncExitStack) -> dict[str, Step]:
     return {
         "FastAPI alone, an answer of nothing": _request(bare, "GET", "/nothing"),
         "FastAPI alone, a user as an answer": _request(bare, "GET", "/model"),
+        **_bodies(bare),
         "FastAPI and SQLAlchemy alone, on AUTOCOMMIT: read one": _request(bare, "GET", "/users/1"),
         "neonkit installed, an answer of nothing": _request(plain, "GET", "/nothing"),
         "… and `DatabaseDep`": _request(plain, "GET", "/database"),

@@ -4,6 +4,7 @@ from neonkit._public_names import show_public_names
 from neonkit.auth import Principal
 from neonkit.web._admission import admission, refusal_at_door
 from neonkit.web._answers import CreatedDep, existing
+from neonkit.web._body_middleware import BodyMiddleware
 from neonkit.web._callers import (
     CallerDep,
     PrincipalDep,
@@ -52,6 +53,7 @@ from neonkit.web._throttling import (
 from neonkit.web._time_limit import timeout
 
 __all__ = [
+    "BodyMiddleware",
     "CallerDep",
     "CreatedDep",
     "DatabaseDep",

@@ -19,13 +19,23 @@ from neonkit.errors import (
 )
 from neonkit.web._media_types import FORM, MediaType, read_media_type
 from neonkit.web._password_form import takes_password_form
+from neonkit.web._problems import TABLE, document
 from neonkit.web._refused_values import BODY
+from neonkit.web._request_ids import usable_request_id
+from neonkit.web._request_middleware import request_in
 
 DEEPEST = 64
 """Arrays and objects within each other, in a JSON body."""
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NOT_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}")
+_REFUSALS = (
+    MalformedHeaderError,
+    MalformedJsonError,
+    PayloadTooLargeError,
+    RequestInvalidError,
+    UnsupportedMediaTypeError,
+)
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
@@ -35,6 +45,12 @@ class BodyMiddleware:
     Strict JSON (RFC 8259, RFC 7493) is UTF-8 without a byte order mark, has no duplicate keys,
     no `NaN` or `Infinity`, one document, and at most 64 arrays and objects within each other.
     Strict forms are UTF-8 behind their escapes.
+
+    `install` adds it, unless `without={"strict-bodies"}`. Any other ASGI app can have it alone:
+
+        app.add_middleware(BodyMiddleware, most_bytes=65536)
+
+    There it answers with its problem documents itself.
 
     Args:
         app: what it wraps.
@@ -48,18 +64,30 @@ class BodyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
-        if scope["type"] != "http":
+        headers = dict(scope["headers"]) if scope["type"] == "http" else {}
+        if not headers or not _may_have_body(scope, headers):
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        if not _may_have_body(scope, headers):
-            await self.app(scope, receive, send)
-            return
-        self._refuse_head(headers)
         body = _Body(receive, send, self.most_bytes)
+        try:
+            await self._run(scope, headers, body)
+        except _REFUSALS as error:
+            if request_in(scope) is not None or body.has_answer:  # others know better
+                raise
+            chosen = usable_request_id(headers.get(b"x-request-id", b""))
+            errors = error.errors
+            answer = document(TABLE[type(error)], str(error), chosen, fields=errors)
+            await answer(scope, receive, send)
+
+    async def _run(self, scope: Scope, headers: Mapping[bytes, bytes], body: "_Body") -> None:
+        self._refuse_head(headers)
         kind = read_media_type(headers.get(b"content-type", b""))
-        is_empty = headers.get(b"content-length") == b"0"
-        _refuse_kind(kind, scope, is_empty=is_empty)
+        try:
+            _refuse_kind(kind, scope, is_empty=headers.get(b"content-length") == b"0")
+        except UnsupportedMediaTypeError:
+            if b"content-length" not in headers:
+                await body.read()  # whether it is too long is told before
+            raise
         if kind.is_json or kind.essence == FORM:
             await body.read()
             _check(kind, body.content)
@@ -92,6 +120,7 @@ class _Body:
         self._seen = 0
         self._refusal: PayloadTooLargeError | None = None
         self._is_read = False
+        self.has_answer = False
 
     async def read(self) -> None:
         """Read it whole; nothing where the client hung up."""
@@ -120,6 +149,7 @@ class _Body:
         """Let the app's answer pass, unless the body was refused."""
         if self._refusal is not None and message["type"] == "http.response.start":
             raise self._refusal
+        self.has_answer = True
         await self._send(message)
 
 

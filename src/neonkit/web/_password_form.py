@@ -18,7 +18,8 @@ def password_form_path(app: FastAPI) -> str | None:
 
 def takes_password_form(scope: Scope) -> bool:
     """Tell if the route of a request takes it."""
-    for context in routes_of(scope["app"]):
+    app = scope.get("app")
+    for context in routes_of(app) if isinstance(app, FastAPI) else ():
         if context.matches(scope)[0] is Match.FULL:
             return _takes(context)
     return False
