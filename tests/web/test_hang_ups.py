@@ -5,8 +5,8 @@ import gc
 import os
 import random
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
-from sqlalchemy import func, text
+from sqlalchemy import func, insert, text
 from sqlmodel import Field, select
 
 import neonkit
@@ -23,6 +23,7 @@ from neonkit import Database, DatabaseDep, SessionDep, TableModel
 from neonkit.cli._http_protocol import ConnectionPolicy, http_protocol
 from neonkit.db import PoolPolicy, TimeoutPolicy, create_engine
 from neonkit.db._wire.dialect import NeonDialect
+from neonkit.local import WireProxy
 from neonkit.testing._app_lifespan import running
 
 pytestmark = [pytest.mark.real_commits, pytest.mark.both_drivers]
@@ -67,6 +68,11 @@ def _app() -> FastAPI:
         rows = text("INSERT INTO shell (nonce) SELECT :nonce FROM pg_sleep(0.8)")
         await database.execute(rows, parameters={"nonce": body.nonce})
         await database.execute(rows, parameters={"nonce": f"{body.nonce} again"})
+        return body.nonce
+
+    @app.post("/lone")
+    async def lone(body: Nonce, database: DatabaseDep) -> str:
+        await database.execute(insert(Shell).values(nonce=body.nonce))
         return body.nonce
 
     @app.post("/echo")
@@ -210,6 +216,42 @@ async def test_what_may_have_been_committed_goes_on(db: Database) -> None:
         await asyncio.sleep(0.5)
         writer.close()
         await _soon(lambda: _is_zero(db, "SELECT count(*) - 2 FROM shell"), 5)
+
+
+@contextmanager
+def _frozen(wire: WireProxy) -> Iterator[None]:
+    wire.freeze()
+    try:
+        yield
+    finally:
+        wire.thaw()
+
+
+@pytest.mark.parametrize("is_prepared", [False, True])
+async def test_the_shield_begins_with_the_bytes_that_commit(
+    db: Database, neon: WireProxy, database_driver: str, is_prepared: bool
+) -> None:
+    """A client that hangs up while its statement is only prepared leaves nothing behind.
+
+    psycopg prepares and executes in one trip: there the bytes that commit are on their way.
+    """
+    async with _served(db, "ours") as (url, database):
+        rows = int(is_prepared)
+        if is_prepared:
+            await _answer(url, "/lone", b'{"nonce": "first"}')
+        await database.execute(text("SELECT 1"))
+        trips = neon.trips
+        with _frozen(neon):
+            _, writer = await _send(url, "/lone", b'{"nonce": "left"}')
+            await _soon(lambda: _as_async(neon.trips > trips), 5)
+            writer.close()
+            if is_prepared or database_driver == "psycopg":
+                rows += 1
+                await asyncio.sleep(0.2)  # time to be stopped in
+            else:
+                await _soon(lambda: _as_async(_is_free(database)))
+        await _soon(lambda: _is_zero(db, f"SELECT count(*) - {rows} FROM shell"))
+        await _soon(lambda: _as_async(_is_free(database)))
 
 
 @pytest.mark.parametrize("protocol", ["ours", "h11"])

@@ -220,16 +220,15 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
         return connection.trips_of.trips
 
     async def _exchange(self, sql: str, arguments: Any, begins: bool, is_batch: bool) -> Reply:
-        self._has_left = False
         if begins:
             await self.begin()
         if is_batch:
             await self._check_type_cache_invalidation(self.not_older_than)
-            self._has_left = True
+            self.note_leaving()
             await self._connection.executemany(sql, arguments)
             return Reply(None, -1)
         prepared, attributes = await self._prepare(sql, self.not_older_than)
-        self._has_left = True
+        self.note_leaving()
         rows = deque(await prepared.fetch(*arguments))
         tag: str = prepared.get_statusmsg() or ""
         return Reply(tag, _count_in(tag), rows, _described(attributes))

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.connectors.asyncio import AsyncAdapt_dbapi_connection
 from sqlalchemy.util import await_
 
-from neonkit.db._scope import current_scope
+from neonkit.db._scope import Scope, current_scope
 from neonkit.db._wire.checks import Check
 from neonkit.db._wire.connector import CLEANUP_SECONDS, Connector
 from neonkit.db._wire.driver_connection import DriverConnection
@@ -92,7 +92,8 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         self._opened = connection
         self._opened_at = time.monotonic()
         self._bounds_on_server = connector.bounds_on_server
-        self._has_left = False  # what commits, if anything does, for the server
+        self._has_left = False  # the last statement, for the server
+        self._committing: Scope | None = None  # where what is about to leave commits
         self._has_read_committed = connector.has_read_committed
         self._connector = connector
 
@@ -277,24 +278,38 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
     async def _committed(self, exchange: Awaitable[Answer]) -> Answer:
         """Wait for what commits: a statement outside of a transaction, or COMMIT itself.
 
-        As long as its answer is out, the scope is in doubt.
+        From the moment that it leaves until its answer is there, the scope is in doubt.
 
         Raises:
             OutcomeUnknownError: the connection was lost, and it may have committed.
         """
         scope = current_scope()
-        scope.has_sent_commit = True
-        scope.doubts += 1
+        self._has_left, self._committing = False, scope
         try:
             answer = await self.bounded(exchange)
         except Exception as error:
-            if self.is_known_closed and self._has_left and not self._is_refused(error):
+            is_lost = self._has_left and self.is_known_closed
+            if is_lost and not self._is_refused(error):
                 self._forget_values(error)
                 raise OutcomeUnknownError from error
-            scope.doubts -= 1
+            scope.doubts -= self._has_left
             raise
-        scope.doubts -= 1
+        finally:
+            self._committing = None
+        scope.doubts -= self._has_left
         return answer
+
+    def note_leaving(self) -> None:
+        """Note that the statement's own bytes go out now: it may be done from here on.
+
+        What goes before them, such as its preparation, has no effect: who hangs up until here
+        leaves nothing behind.
+        """
+        self._has_left = True
+        if self._committing is not None:
+            self._committing.has_sent_commit = True
+            self._committing.doubts += 1
+            self._committing = None
 
     def _is_refused(self, error: Exception) -> bool:
         """True if the server said that it did not do it, before it hung up."""
@@ -390,7 +405,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             current_scope().doubts -= 1
 
     async def _send_commit(self) -> None:
-        self._has_left = True
+        self.note_leaving()
         await self._opened.send("COMMIT")
 
     def _end_unit(self) -> bool:

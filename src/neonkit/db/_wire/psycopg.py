@@ -405,7 +405,8 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_psycopg_connectio
             self._companion = None
 
     async def _exchange(self, sql: Any, arguments: Any, begins: bool, is_batch: bool) -> Reply:
-        self._has_left = not self.driver.closed
+        if not self.driver.closed:
+            self.note_leaving()
         companion = self._companion
         if companion is not None and companion.held is None:
             companion.held = sql, arguments
