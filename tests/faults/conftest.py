@@ -1,11 +1,11 @@
 """The bank of the starter, over TCP and a wire."""
 
-import os
+from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 
-from neonkit import Database
+from neonkit import Database, create_engine
 from neonkit.local import WireProxy
 from neonkit.testing import LiveServer
 from neonkit_starter.users.models import Role
@@ -27,6 +27,8 @@ async def bank(
     return bank
 
 
-# The bank draws its faults by the clock: a machine with other work has runs in which too little
-# befalls it, or too much. It has a command: `TRANSFERS=150 pytest tests/faults/test_bank.py`.
-collect_ignore = [] if "TRANSFERS" in os.environ else ["test_bank.py"]
+@pytest.fixture
+async def past_it(neon: WireProxy) -> AsyncIterator[Database]:
+    """The same database, past the wire: for whoever makes its faults, and looks at what is left."""
+    async with Database(create_engine(neon.target)) as database:
+        yield database

@@ -118,6 +118,24 @@ async def test_a_cut_hits_once_and_only_its_moment(wire: WireProxy) -> None:
         await connection.execute("-- so\n begin")
 
 
+async def test_a_cut_at_a_write_lets_reads_pass(wire: WireProxy, server: LocalServer) -> None:
+    """Locks are no writes, and what is spared is torn no more."""
+    connection = await _connect(wire)
+    wire.cut_at("write")
+    await connection.execute("SELECT 1 FROM row FOR NO KEY UPDATE")
+    with pytest.raises(LOST):
+        await connection.execute("WITH new AS (INSERT INTO row VALUES ('w') RETURNING n) SELECT n")
+    assert not await _has(server, "w")
+
+    connection = await _connect(wire)
+    wire.cut_at("write")
+    wire.spare()
+    await connection.execute("INSERT INTO row VALUES ('spared')")
+    await connection.close()
+    assert await _has(server, "spared")
+    assert wire.cuts == 1
+
+
 @asynccontextmanager
 async def _overheard(wire: WireProxy) -> AsyncIterator[tuple[Dsn, bytearray]]:
     """A port that leads to the wire, and what came back from there."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from neonkit import Database
-from neonkit.local import WireProxy
+from neonkit.local import Refusal, WireProxy
+from neonkit.local._conversation import Moment
 from neonkit.local._network_faults import When
 
 _TERMINATE = text(
@@ -20,6 +20,8 @@ _TERMINATE = text(
 )
 KINDS = ("tear", "cut", "suspend", "freeze", "refuse", "terminate", "slice", "delay")
 _WEIGHTS = (12, 2, 1, 1, 1, 2, 1, 1)
+_MOMENTS: tuple[Moment, ...] = ("write", "write", "statement")
+_WORDS = (Refusal.UNREACHABLE, Refusal.TOO_MANY_CONNECTIONS, Refusal.INTERNAL)
 
 
 @dataclass(frozen=True)
@@ -27,50 +29,75 @@ class Misfortune:
     """One fault.
 
     Attributes:
-        kind: one of `KINDS`; `tear` is a connection torn at a statement that commits.
-        when: on which side of the statement.
+        kind: one of `KINDS`; `tear` is a connection torn at a statement that is sent on its own.
+        moment: which statements it may be.
+        when: on which side of it.
+        words: what a new connection is refused with.
         seconds: how long it lasts.
-        pause: seconds until the next one.
+        pause: how many requests are asked before it.
     """
 
     kind: str
+    moment: Moment
     when: When
+    words: str
     seconds: float
-    pause: float
+    pause: int
 
 
-def draw(seed: int, *, pause: float = 0.15) -> Iterator[Misfortune]:
-    """Faults without end: the same for the same seed."""
+def draw(seed: int, *, pause: int, longest: float) -> Iterator[Misfortune]:
+    """Faults without end: the same for the same seed.
+
+    Args:
+        seed: to draw them from.
+        pause: how many requests are asked between two, on average.
+        longest: seconds that one lasts at most.
+    """
     chance = random.Random(seed)
     while True:
         (kind,) = chance.choices(KINDS, _WEIGHTS)
-        when: When = chance.choice(get_args(When))
-        yield Misfortune(kind, when, chance.uniform(0.05, 0.5), chance.uniform(0, 2 * pause))
+        yield Misfortune(
+            kind,
+            chance.choice(_MOMENTS),
+            chance.choice(get_args(When)),
+            chance.choice(_WORDS),
+            chance.uniform(0.02, longest),
+            chance.randint(1, 2 * pause - 1),
+        )
 
 
 class Nemesis:
-    """Lets one fault after the other befall a wire.
+    """Lets one fault after the other befall a wire, in step with what is asked of the app.
+
+    Not by the clock: a slow machine has as many faults as a fast one.
 
     Args:
         wire: between the app and its database.
-        db: a way of its own to the database.
+        past_it: the same database, past the wire.
 
     Attributes:
         happened: how many of each kind really did.
     """
 
-    def __init__(self, wire: WireProxy, db: Database) -> None:
+    def __init__(self, wire: WireProxy, past_it: Database) -> None:
         self._wire = wire
-        self._db = db
+        self._past_it = past_it
+        self._asked = asyncio.Semaphore(0)
         self.happened: Counter[str] = Counter()
+
+    def note_request(self) -> None:
+        """Note that something is asked of the app."""
+        self._asked.release()
 
     async def rage(self, faults: Iterator[Misfortune]) -> None:
         """Do so until it is cancelled; then all is calm again."""
         try:
             for fault in faults:
+                for _ in range(fault.pause):
+                    await self._asked.acquire()
                 await getattr(self, f"_{fault.kind}")(fault)
-                await asyncio.sleep(fault.pause)
         finally:
+            self._wire.spare()
             self._wire.thaw()
             self._wire.admit()
             self._wire.wake()
@@ -78,12 +105,10 @@ class Nemesis:
 
     async def _tear(self, fault: Misfortune) -> None:
         before = self._wire.cuts
-        self._wire.cut_at("statement", when=fault.when)
-        for _ in range(20):
-            if self._wire.cuts > before:
-                self.happened[f"tear {fault.when}"] += 1
-                return
-            await asyncio.sleep(0.01)
+        self._wire.cut_at(fault.moment, when=fault.when)
+        while self._wire.cuts == before:  # noqa: ASYNC110  # the wire tells nobody
+            await asyncio.sleep(0.002)
+        self.happened[f"{fault.moment} torn {fault.when}"] += 1
 
     async def _cut(self, _fault: Misfortune) -> None:
         self._wire.cut()
@@ -100,17 +125,14 @@ class Nemesis:
         self.happened["freeze"] += 1
 
     async def _refuse(self, fault: Misfortune) -> None:
-        self._wire.refuse()
+        self._wire.refuse(fault.words)
         self._wire.cut()
         await asyncio.sleep(fault.seconds)
         self._wire.admit()
         self.happened["refuse"] += 1
 
     async def _terminate(self, _fault: Misfortune) -> None:
-        try:
-            ended = (await self._db.execute(_TERMINATE)).all()
-        except DBAPIError:
-            return
+        ended = (await self._past_it.execute(_TERMINATE)).all()
         self.happened["terminate"] += len(ended)
 
     async def _slice(self, fault: Misfortune) -> None:

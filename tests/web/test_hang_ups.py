@@ -47,6 +47,11 @@ class Nonce(BaseModel):
     nonce: str
 
 
+async def _lone(body: Nonce, database: DatabaseDep) -> str:
+    await database.execute(insert(Shell).values(nonce=body.nonce))
+    return body.nonce
+
+
 def _app() -> FastAPI:
     app = FastAPI()
     neonkit.install(app, neonkit.Settings(environment="test"))
@@ -70,10 +75,7 @@ def _app() -> FastAPI:
         await database.execute(rows, parameters={"nonce": f"{body.nonce} again"})
         return body.nonce
 
-    @app.post("/lone")
-    async def lone(body: Nonce, database: DatabaseDep) -> str:
-        await database.execute(insert(Shell).values(nonce=body.nonce))
-        return body.nonce
+    app.post("/lone")(_lone)
 
     @app.post("/echo")
     async def echo(body: Nonce, session: SessionDep, seconds: float = 0) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 from neonkit.local._protocol_messages import Message, text_at
 from neonkit.local._round_trips import Trip
 
-Moment = Literal["begin", "commit", "statement"]
+Moment = Literal["begin", "commit", "statement", "write"]
 
 _QUERY, _PARSE, _BIND, _DESCRIBE, _EXECUTE = b"Q", b"P", b"B", b"D", b"E"
 _CLOSE, _SYNC, _FLUSH, _CALL, _TERMINATE = b"C", b"S", b"H", b"F", b"X"
@@ -34,6 +34,7 @@ _WAITS = _ENDS | {_FLUSH, _COPY_DONE, _COPY_FAIL}  # after these the server spea
 
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _COMMITS = re.compile(r"(?:\A|;)\s*(?:COMMIT|END)\b", re.IGNORECASE)
+_WRITES = re.compile(r"\b(?:INSERT|MERGE|DELETE|(?<!FOR )(?<!KEY )UPDATE)\b", re.IGNORECASE)
 _BEGINS = {"BEGIN", "START"}
 _CONTROLS = frozenset(
     ("", "ABORT", "DEALLOCATE", "DISCARD", "RELEASE", "RESET", "ROLLBACK", "SAVEPOINT", "SET")
@@ -180,7 +181,9 @@ class Conversation:
         if word in _BEGINS:
             self._is_in_transaction = True
             return "begin"
-        return None if self._is_in_transaction or word in _CONTROLS else "statement"
+        if self._is_in_transaction or word in _CONTROLS:
+            return None
+        return "write" if _WRITES.search(bare) else "statement"
 
     @property
     def _current(self) -> Trip:

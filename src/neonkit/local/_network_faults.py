@@ -44,6 +44,11 @@ class Cut:
     moment: Moment
     when: When
 
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        """The moments that count as this one: a write is a statement too."""
+        return ("statement", "write") if self.moment == "statement" else (self.moment,)
+
 
 class NetworkFaults:
     """The state of one wire, read by all of its sessions in the wire's own event loop.
@@ -109,7 +114,7 @@ class NetworkFaults:
 
     def take_cut(self, moment: Moment | None) -> When | None:
         """Claim the cut at this moment for a session; only the first that comes there gets it."""
-        if moment is None or self.cut is None or self.cut.moment != moment:
+        if self.cut is None or moment not in self.cut.moments:
             return None
         when, self.cut = self.cut.when, None
         self.cuts += 1

@@ -44,6 +44,7 @@ class WireProxy:
 
     Attributes:
         dsn: where to connect instead of the target.
+        target: where it leads to, for whoever wants to go past it.
         pooled_dsn: the same through the pooler, on a wire like Neon; on another one just `dsn`.
         has_pooler: whether there is one.
         trips: round trips so far, on all connections, after their login.
@@ -53,7 +54,8 @@ class WireProxy:
 
     def __init__(self, entrances: tuple[ListeningAddress, ...]) -> None:
         self._entrances = entrances
-        self.has_pooler = entrances[0].target != entrances[-1].target
+        self.target = entrances[0].target
+        self.has_pooler = self.target != entrances[-1].target
         self._readers: list[Trips] = []
         self._sessions: dict[asyncio.Task[None], ProxiedSession] = {}
         self.arrivals = 0
@@ -168,12 +170,16 @@ class WireProxy:
         Args:
             moment: `commit`: COMMIT or END, in a multi-statement query too. `begin`: BEGIN or
                 START TRANSACTION. `statement`: one outside of a transaction, which commits by
-                itself.
+                itself. `write`: one of these whose text says INSERT, UPDATE, DELETE or MERGE.
             when: `before`: the server never hears of it. `after`: it is done, and the client
                 hears nothing of it. `during`: it is done, and the client gets half of the word.
         """
         cut = Cut(moment, when)
         self._call(lambda: setattr(self._faults, "cut", cut))
+
+    def spare(self) -> None:
+        """Tear nothing after all, where `cut_at` has not torn yet."""
+        self._call(lambda: setattr(self._faults, "cut", None))
 
     def freeze(self) -> None:
         """Hold everything, without a word and without closing: what a lost network looks like."""
