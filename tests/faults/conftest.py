@@ -20,10 +20,10 @@ async def bank(
     client: httpx2.AsyncClient,
     db: Database,
 ) -> Bank:
-    """The running service with eight accounts of 100.00."""
+    """The running service with two accounts of 100.00."""
     client.timeout = httpx2.Timeout(30)
     bank = Bank(client, await register_as(client, db, Role.ADMIN), await register(client))
-    await bank.open_for_business(8)
+    await bank.open_for_business(2)
     return bank
 
 

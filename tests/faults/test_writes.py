@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import func, insert, text, update
 from sqlmodel import Field, col, select
 
 from neonkit import Database, TableModel, create_engine
-from neonkit.db import Condition, Driver, Key, TimeoutPolicy, open_scope
+from neonkit.db import Condition, Driver, Key, PoolPolicy, TimeoutPolicy, open_scope
 from neonkit.errors import NotFoundError, OutcomeUnknownError, ProblemError
 from neonkit.local import WireProxy
 from neonkit.local._network_faults import When
@@ -157,6 +157,37 @@ async def test_frozen_at_the_statement_that_commits(
     labels = await _labels(db)
     assert labels.count("c") == 1
     assert labels.count("b") <= 1
+
+
+async def test_a_busy_pool_is_no_answer_to_a_write_in_doubt(
+    db: Database, neon: WireProxy, database_driver: Driver
+) -> None:
+    """Its reply lost, and the one connection taken by another: it waits on, and finds out."""
+    pool = PoolPolicy(size=1, overflow=0, timeout=0.2)
+    engine = create_engine(neon.url, driver=database_driver, pool=pool)
+    async with Database(engine) as other:
+
+        async def hold() -> None:
+            async with other.session() as session:
+                await session.exec(select(func.pg_sleep(0.6)))
+                await session.rollback()
+
+        await _add(other, "a", _key("key-of-a"))
+        neon.cut_at("write", when="after")
+        neon.freeze()
+        trips = neon.trips
+        with open_scope(8) as scope:
+            writing = asyncio.create_task(_add(other, "b", _key("key-of-b")))
+            while neon.trips == trips:  # noqa: ASYNC110  # the wire tells nobody
+                await asyncio.sleep(0.005)
+        holding = asyncio.create_task(hold())
+        while other.waiting == 0:  # noqa: ASYNC110  # nor does the line
+            await asyncio.sleep(0)
+        neon.thaw()
+        assert await writing == "b"
+        await holding
+        assert scope.doubts == 0
+    assert await _labels(db) == ["a", "b"]
 
 
 async def test_a_repeat_is_answered_before_conditions_that_its_first_time_changed(

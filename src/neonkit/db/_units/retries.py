@@ -9,7 +9,7 @@ from neonkit.db._faults.sqlstates import FaultKind
 from neonkit.db._scope import current_scope
 from neonkit.db._wire.connector import Connector
 from neonkit.db._wire.driver_connection import DriverConnection
-from neonkit.db._wire.retries import Retries
+from neonkit.db._wire.retries import Retries, is_busy
 from neonkit.errors import IdempotencyInProgressError, OutcomeUnknownError
 
 Answer = TypeVar("Answer")
@@ -74,6 +74,10 @@ class _Again:
             return None if is_last else self._retries.pause(FaultKind.OUTCOME_UNKNOWN)
         if self._doubts and isinstance(error, IdempotencyInProgressError):
             return self._retries.pause(FaultKind.LOCK_TIMEOUT)  # an attempt of ours has the key
+        if self._doubts and is_busy(error):
+            return self._retries.pause(
+                FaultKind.POOL_TIMEOUT
+            )  # to wait on is better than not to know
         return self._retries.pause_after(error)
 
     def conclude(self, error: Exception) -> None:

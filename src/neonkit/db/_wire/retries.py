@@ -9,6 +9,7 @@ from neonkit.db._faults.sqlstates import FaultKind
 from neonkit.db._policies import TimeoutPolicy
 from neonkit.db._scope import current_scope
 from neonkit.db._wire.observed_health import ObservedHealth
+from neonkit.errors import OverloadedError
 
 CONTENTION = {FaultKind.SERIALIZATION, FaultKind.DEADLOCK, FaultKind.LOCK_TIMEOUT}
 """Faults of a unit of work that collided with another: SQLSTATE 40001, 40P01, 55P03."""
@@ -23,6 +24,13 @@ _AWAY = {
 _ONCE = {FaultKind.READ_ONLY}  # a standby stays one for longer than a request lasts
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
+
+
+def is_busy(error: Exception) -> bool:
+    """True if an attempt failed because every connection of this process was taken."""
+    fault = fault_of(error)
+    is_late = fault is not None and fault.kind is FaultKind.POOL_TIMEOUT
+    return is_late or isinstance(error, OverloadedError)
 
 
 class RetrySource(Protocol):
