@@ -109,7 +109,7 @@ def _keep_the_key_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _pay(bank: Bank) -> Awaitable[object]:
-    return bank.pay(*bank.accounts[:2], Decimal(1))
+    return bank.pay(bank.accounts[0], bank.accounts[1], Decimal(1))
 
 
 def _deposit(bank: Bank) -> Awaitable[object]:
