@@ -66,6 +66,8 @@ class ProxiedSession:
         self._is_cut = False
         self._half_reply = b""
         self._is_between_messages = True
+        self._is_sending = False
+        self._is_ended = False
         self._packet = b""
 
     @property
@@ -98,8 +100,9 @@ class ProxiedSession:
     def end(self, parting: bytes) -> None:
         """Say these words, unless they would tear a message or a pooler has no time for them."""
         is_told = self._server is not None and not self._entrance.is_pooled
-        if is_told and self._is_between_messages:
+        if is_told and self._is_between_messages and not self._is_sending:
             self._to_client.write(parting)
+        self._is_ended = True
 
     async def _greet(self) -> bytes | None:
         """Answer what comes before the start-up packet, and give that; `None` if none comes."""
@@ -246,7 +249,11 @@ class ProxiedSession:
                 passed += self._passed(piece)
                 if self._is_cut:
                     break
+            if self._is_ended:  # nothing follows a parting
+                break
+            self._is_sending = True
             await line.send(self._to_client, bytes(passed))
+            self._is_sending = False
             if self._is_cut:
                 break
         raise _OverError
