@@ -288,6 +288,9 @@ async def test_ten_tenths_are_one(call: Call) -> None:
         ("²", 422),
         (",".join(map(str, range(1, 502))), 422),
         ("{0},{0}", 200),
+        ("0{0}", 422),
+        ("0" * 5000, 422),
+        ("9" * 5000, 422),
     ],
 )
 async def test_snapshots_of_odd_lists(call: Call, ids: str, status: int) -> None:

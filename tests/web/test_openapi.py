@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, FastAPI, Form, Request
+from fastapi import APIRouter, FastAPI, Form, Header, Request
 from fastapi.routing import APIRoute
 from httpx2 import ASGITransport, AsyncClient
 from pydantic import BaseModel
 
 import neonkit
-from neonkit import Database, Settings
+from neonkit import Database, IdempotencyKey, OptionalIdempotencyKey, Settings
 from neonkit.errors import ConfigurationError
 from neonkit.testing._app_lifespan import running
 from neonkit.web import _docs_page, raises
@@ -78,6 +78,51 @@ def test_the_apps_own_way_of_naming_operations_stays() -> None:
 
 def _my_id(route: APIRoute) -> str:
     return f"my_{route.name}"
+
+
+def test_what_cannot_be_sent_is_not_in_the_schema() -> None:
+    """Neither a parameter nor a form's field is `null`, and one that must be there is not empty."""
+    app = _app()
+
+    @app.post("/things")
+    def make(
+        name: Annotated[str, Form()],
+        note: Annotated[str | None, Form()] = None,
+        sort: str | None = None,
+        size: int | float | None = None,
+        if_none_match: Annotated[str | None, Header()] = None,
+    ) -> None:
+        del name, note, sort, size, if_none_match
+
+    schema = app.openapi()
+    told = {
+        each["name"]: each["schema"] for each in schema["paths"]["/things"]["post"]["parameters"]
+    }
+    form = schema["components"]["schemas"]["Body_make"]["properties"]
+
+    assert (told["sort"]["type"], told["if-none-match"]["type"]) == ("string", "string")
+    assert told["size"]["anyOf"] == [{"type": "integer"}, {"type": "number"}]
+    assert (form["name"]["minLength"], form["note"]["type"]) == (1, "string")
+
+
+def test_a_key_that_is_required_is_so_in_the_schema() -> None:
+    """`IdempotencyKey` is a required header, the optional one is not; both tell their form."""
+    app = _app()
+
+    @app.post("/must")
+    async def must(key: IdempotencyKey) -> None:
+        del key
+
+    @app.post("/may")
+    async def may(key: OptionalIdempotencyKey) -> None:
+        del key
+
+    paths = app.openapi()["paths"]
+    (must_have,), (may_have,) = (paths[path]["post"]["parameters"] for path in ("/must", "/may"))
+
+    assert (must_have["required"], may_have["required"]) == (True, False)
+    assert must_have["schema"] == may_have["schema"]
+    assert must_have["schema"]["pattern"] == r"^[\x20-\x7e]{8,255}$"
 
 
 def test_models_called_as_ours_stay_the_apps() -> None:

@@ -26,12 +26,16 @@ _NO_VERSION = (
     "select a column labelled `etag`"
 )
 
+_IN_SCHEMA = {"pattern": r'^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$'}  # as one should send it
+
 _IfMatchHeader = Header(
     alias="If-Match",
+    json_schema_extra=_IN_SCHEMA,
     description="Entity tags, or `*`: where the resource has another one by now, it stays (412).",
 )
 _IfNoneMatchHeader = Header(
     alias="If-None-Match",
+    json_schema_extra=_IN_SCHEMA,
     description="Entity tags, or `*`: where the resource still has one of them, the answer is 304.",
 )
 

@@ -21,12 +21,17 @@ from neonkit.web._problems import problem_of
 from neonkit.web._runtime import Runtime
 
 REPLAYED = "neonkit_is_replay"
+IS_REQUIRED = "x-is-required"  # in a parameter's schema: the app refuses a request without it
 
 _HEADER = "idempotency-key"
 _FORM = re.compile(r"[\x20-\x7e]{8,255}")
-_Documented = Header(
-    alias="Idempotency-Key",
-    description="8 to 255 printable ASCII characters: the same one repeats the request.",
+_Documented, _Required = (
+    Header(
+        alias="Idempotency-Key",
+        description="8 to 255 printable ASCII characters: the same one repeats the request.",
+        json_schema_extra={"pattern": f"^{_FORM.pattern}$", IS_REQUIRED: is_required},
+    )
+    for is_required in (False, True)
 )
 
 
@@ -56,12 +61,16 @@ async def get_optional_key(
     )
 
 
-async def get_key(key: Annotated[Key | None, Depends(get_optional_key)]) -> Key:
+async def get_key(
+    request: Request,
+    idempotency_key: Annotated[str | None, _Required] = None,  # noqa: ARG001  # for the schema
+) -> Key:
     """The request's key.
 
     Raises:
         IdempotencyKeyMissingError: there is none (400).
     """
+    key = await get_optional_key(request)
     if key is None:
         raise IdempotencyKeyMissingError
     return key

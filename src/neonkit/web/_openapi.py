@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from neonkit import errors
 from neonkit._seams.fastapi import name_operations
 from neonkit.web._bearer_token import SCHEME
+from neonkit.web._idempotency_key import IS_REQUIRED
 from neonkit.web._password_form import password_form_path
 from neonkit.web._problems import INTERNAL, INVALID, MEDIA_TYPE, TABLE, Problem
 from neonkit.web._runtime import Runtime
@@ -21,6 +22,7 @@ _UNKNOWN = (
     "{operation} says raises({kind}), for which there is no problem: write "
     "neonkit.add_problem(app, …, status, slug) for it"
 )
+_FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 _REF = "#/components/schemas/"
 _METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
@@ -144,6 +146,8 @@ def _add_all_problems(schema: dict[str, Any], table: Mapping[type[Exception], Pr
     for operation in _operations(schema.get("webhooks", {})):
         operation.pop(_RAISES, None)
     for operation in _operations(schema.get("paths", {})):
+        _tell_of_parameters(operation)
+        _tell_of_form(operation, components)
         raised: list[str] = operation.pop(_RAISES, [])
         unknown = [name for name in raised if name not in by_name]
         if unknown:
@@ -192,6 +196,35 @@ def _add_problems(operation: dict[str, Any], raised: list[Problem], schema: str)
         kinds += _WITH_BODY
     for status, answer in _responses(kinds, schema).items():
         answers.setdefault(str(status), answer)
+
+
+def _tell_of_parameters(operation: dict[str, Any]) -> None:
+    """Say which parameters the app requires, and of the others no `null`, which nobody can send."""
+    for parameter in operation.get("parameters", ()):
+        schema = parameter.get("schema", {})
+        parameter["required"] = schema.pop(IS_REQUIRED, False) or parameter["required"]
+        _leave_out_null(schema)
+
+
+def _tell_of_form(operation: dict[str, Any], components: dict[str, Any]) -> None:
+    """Say what a form can send: no `null`, and nothing empty for a field that it must have."""
+    content = operation.get("requestBody", {}).get("content", {})
+    for media_type in _FORMS & content.keys():
+        name = content[media_type].get("schema", {}).get("$ref", "").rpartition("/")[2]
+        form = components.get(name, {})
+        for field, schema in form.get("properties", {}).items():
+            _leave_out_null(schema)
+            if field in form.get("required", ()) and schema.get("type") == "string":
+                schema.setdefault("minLength", 1)  # FastAPI takes an empty one for a missing one
+
+
+def _leave_out_null(schema: dict[str, Any]) -> None:
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) == 1:
+        del schema["anyOf"]
+        schema |= kinds[0] | schema
+    elif kinds:
+        schema["anyOf"] = kinds
 
 
 def _gives_json(answers: Mapping[str, Any]) -> bool:

@@ -61,16 +61,16 @@ from neonkit_starter.users.models import Role
 router = APIRouter(tags=["money"])
 
 _MOST_IN_SNAPSHOT = 500
-_AN_ID = re.compile(r"[1-9][0-9]{0,9}")
+_IDS = re.compile("[1-9][0-9]{0,9}(,[1-9][0-9]{0,9})*")
+_Ids = Query(max_length=11 * _MOST_IN_SNAPSHOT, json_schema_extra={"pattern": f"^{_IDS.pattern}$"})
 
 Version = Annotated[int, Query(ge=0, le=LARGEST_ID)]
 
 
-def read_ids(ids: Annotated[str, Query(max_length=11 * _MOST_IN_SNAPSHOT)]) -> list[int]:
+def read_ids(ids: Annotated[str, _Ids]) -> list[int]:
     """Read `ids=1,2,…`, each once, in the order given."""
-    parts = ids.split(",")
-    read = [int(part) for part in parts if _AN_ID.fullmatch(part)]
-    if len(read) < len(parts) or not all(each <= LARGEST_ID for each in read):
+    read = [int(part) for part in ids.split(",")] if _IDS.fullmatch(ids) else []
+    if not read or max(read) > LARGEST_ID:
         fault = FieldProblem("/query/ids", "int_parsing", "It must be ids by comma, such as 1,2.")
         raise RequestInvalidError(errors=[fault])
     if len(read) > _MOST_IN_SNAPSHOT:

@@ -20,6 +20,7 @@ from neonkit_starter.accounts.models import Status
 from neonkit_starter.parameters import LARGEST_ID
 
 _PATTERN = r"^(0|[1-9][0-9]{0,14})\.[0-9]{2}$"
+_ABOVE_ZERO = r"^([1-9][0-9]{0,14}\.[0-9]{2}|0\.[0-9][1-9]|0\.[1-9]0)$"
 _SIGNED = r"^-?(0|[1-9][0-9]{0,14})\.[0-9]{2}$"
 
 
@@ -42,7 +43,7 @@ def _write(amount: Decimal) -> str:
 Amount = Annotated[
     Decimal,
     BeforeValidator(_read_amount),
-    WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["12.50"]}),
+    WithJsonSchema({"type": "string", "pattern": _ABOVE_ZERO, "examples": ["12.50"]}),
 ]
 Money = Annotated[
     Decimal,

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from neonkit import InputModel, PatchModel, UtcDateTime
 from neonkit_starter.users.models import Role
@@ -11,7 +11,12 @@ from neonkit_starter.users.rules import check_email
 Username = Annotated[
     str, StringConstraints(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9._-]+$")
 ]
-Email = Annotated[str, StringConstraints(min_length=5, max_length=100), AfterValidator(check_email)]
+Email = Annotated[
+    str,
+    StringConstraints(min_length=5, max_length=100),
+    AfterValidator(check_email),
+    Field(json_schema_extra={"pattern": r"^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$"}),
+]
 Password = Annotated[str, StringConstraints(min_length=15, max_length=128)]
 
 
