@@ -1,17 +1,18 @@
-"""Reads of a whole table: a few at a time, so that others keep their connections."""
+"""Reads that cost much: a few at a time, so that others keep their connections."""
 
 import asyncio
 
 import pytest
 from fastapi import FastAPI
 from httpx2 import AsyncClient
+from pydantic import BaseModel
 from sqlalchemy import Boolean, Integer, func, literal, select, true
 from sqlmodel import Field, col
 
 import neonkit
 from neonkit import Database, Page, PageDep, ReadSessionDep, Settings, TableModel, paginate
 from neonkit.resources import PageRequest
-from neonkit.resources._turns import AT_A_TIME
+from neonkit.resources._turns import AT_A_TIME, LARGE_AT_A_TIME
 
 SLOW = 0.6
 """Seconds that a list takes: two rounds of them are longer than anybody waits."""
@@ -22,6 +23,14 @@ class Leaf(TableModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(max_length=50)
+    text: str = ""
+
+
+class LeafRead(BaseModel):
+    """A leaf, as clients see one."""
+
+    name: str
+    text: str
 
 
 @pytest.fixture
@@ -31,9 +40,9 @@ def app() -> FastAPI:
     neonkit.install(app, Settings(environment="test"))
 
     @app.get("/leaves")
-    async def list_leaves(session: ReadSessionDep, page: PageDep) -> Page[str]:
+    async def list_leaves(session: ReadSessionDep, page: PageDep) -> Page[LeafRead]:
         waiting = select(func.pg_sleep(SLOW).label("slept")).subquery()
-        slow = select(col(Leaf.name)).join(waiting, true())
+        slow = select(col(Leaf.name), col(Leaf.text)).join(waiting, true())
         return await paginate(session, slow, page, sort=[col(Leaf.name)], search=[col(Leaf.name)])
 
     @app.get("/quick")
@@ -69,6 +78,22 @@ async def test_reads_of_a_whole_table(
         assert answer.headers["retry-after"] == "1"
     again = await client.get("/leaves?total=exact")
     assert again.json()["total"] == 1
+
+
+@pytest.mark.real_commits
+async def test_large_pages(client: AsyncClient, db: Database) -> None:
+    """Once the rows are known to be large, few are read together; a small page never waits."""
+    async with db.session() as session:
+        session.add(Leaf(name="abc", text="x" * 20_000))
+        await session.commit()
+    large, small = "/leaves?limit=100", "/leaves?limit=10"
+    assert (await client.get(large)).status_code == 200
+    answers = await asyncio.gather(*(client.get(each) for each in [large] * 10 + [small] * 4))
+    refused = [answer for answer in answers if answer.status_code == 503]
+
+    assert LARGE_AT_A_TIME <= 10 - len(refused) < 10
+    assert all(answer.json()["type"] == "/problems/overloaded" for answer in refused)
+    assert [answer.status_code for answer in answers[10:]] == [200] * 4
 
 
 async def test_a_script_waits_for_nobody(db: Database) -> None:

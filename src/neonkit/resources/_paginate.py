@@ -38,7 +38,7 @@ from neonkit.resources._row_identity import element_of
 from neonkit.resources._search import has_trigram, pattern_of
 from neonkit.resources._sort_order import values_of
 from neonkit.resources._total import settle
-from neonkit.resources._turns import turn_of
+from neonkit.resources._turns import note_rows, turn_of
 
 Item = TypeVar("Item")
 
@@ -104,7 +104,8 @@ async def paginate(
         RequestInvalidError: a sort key off the list, or a `q` where nothing is searched.
         InvalidCursorError: the cursor is not ours, or of another query.
         OverloadedError: a request that takes a read of the whole table, of which others have too
-            many: a `q` without a trigram, or `total=exact` of somebody who is not signed in.
+            many: a `q` without a trigram, or `total=exact` of somebody who is not signed in. Or a
+            page of more than 512 KiB, as the list's rows were when last seen: two at a time.
         ValueError: a statement or a column to sort by that cannot be paged rightly, whatever is in
             the tables; the message says how it can.
     """
@@ -112,9 +113,10 @@ async def paginate(
     listed = _listed(bind(statement, *columns), page, sortable=len(sort))
     required = Conditions.of(conditions, current_scope().guard)
     window, values = _window(listed, page, required.bound)
-    async with turn_of(page):
+    async with turn_of(page, listed.listing):
         items, rows, expected = await session.run_sync(_read, listed, window, values, required)
         total = await _total(session, page, listed, rows, expected)
+    note_rows(listed.listing, rows)
     cursor = _cursor(page, listed, rows)
     return Page.model_construct(items=items[: page.limit], next_cursor=cursor, total=total)
 
