@@ -20,8 +20,8 @@ HOST = b"Host: here\r\n"
 GET = b"GET /size HTTP/1.1\r\n" + HOST
 LONG = 20.0
 """Seconds that nothing takes which works."""
-QUICK = ConnectionPolicy(head_timeout=0.5, reader_timeout=0.5, linger=0.5)
 PAGE = 8 * 1024 * 1024
+QUICK = ConnectionPolicy(head_timeout=0.5, reader_timeout=0.5, linger=0.5, most_unsent=8 * PAGE)
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

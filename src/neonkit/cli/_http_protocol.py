@@ -39,6 +39,7 @@ _HOST = re.compile(
 _CLOSE = (b"connection", b"close")
 _ENDING = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 _FRAMING_OF_A_BYTE = 16  # of body: a chunk of one byte has five that frame it
+_LOOKS = 12  # at how much a reader has taken, in the time that it has
 _SPARE_FILES = 4  # one of so many is left to the database, the log and the app
 _FEWEST_SPARE = 32
 _WITHOUT_A_LIMIT = 65_536
@@ -68,7 +69,7 @@ class ConnectionPolicy:
     least_taken: int = 64 * 1024
     linger: float = 2.0
     most_connections: int = 768
-    most_unsent: int = 32 * 1024 * 1024
+    most_unsent: int = 16 * 1024 * 1024
     has_hsts: bool = False
 
 
@@ -397,19 +398,24 @@ class HttpProtocol(HttpToolsProtocol):
     def _watch_reader(self) -> None:
         left = self.transport.get_write_buffer_size()
         if left and self._writing is None:
-            self._writing = self.loop.call_later(
-                self._policy.reader_timeout, self._judge_reader, left
-            )
+            self._judge_reader_soon(left, self.loop.time())
             self._shared.note_unread(self, left)
 
-    def _judge_reader(self, before: int) -> None:
+    def _judge_reader_soon(self, before: int, since: float) -> None:
+        wait = self._policy.reader_timeout / _LOOKS
+        self._writing = self.loop.call_later(wait, self._judge_reader, before, since)
+
+    def _judge_reader(self, before: int, since: float) -> None:
+        """Drop who has not taken enough since then; who has begins anew."""
         self._writing = None
         left = self.transport.get_write_buffer_size()
-        if left and left > before - self._policy.least_taken:
-            self.drop()
-        else:
+        if not left or left <= before - self._policy.least_taken:
             self._shared.unread.pop(self, None)
             self._watch_reader()
+        elif self.loop.time() - since < self._policy.reader_timeout:
+            self._judge_reader_soon(before, since)
+        else:
+            self.drop()
 
     def _stop_watching(self) -> None:
         self._shared.unread.pop(self, None)
