@@ -101,8 +101,8 @@ def _live(heard: Heard) -> None:
     heard.sign_in(OTHER)
     signed = heard.sign_in(PASSWORD)
     keyed = {**signed, "Idempotency-Key": KEY}
-    for each in ({"title": "A title", "content": CONTENT}, {"title": CONTENT}, {"content": 7}):
-        heard.ask("POST", f"{API}/posts", json=each, headers=keyed)
+    for post in ({"title": "A title", "content": CONTENT}, {"title": CONTENT}, {"content": 7}):
+        heard.ask("POST", f"{API}/posts", json=post, headers=keyed)
     heard.ask("POST", f"{API}/posts", content=f'{{"{PASSWORD}": '.encode(), headers=keyed)
     heard.ask("GET", f"{API}/posts?cursor={quote(CONTENT)}&limit={quote(PASSWORD)}")
     heard.ask("GET", f"{API}/users/me", headers={"Authorization": f"Bearer {FORGED}"})
@@ -154,8 +154,9 @@ def test_no_secret_is_told(
     migrated = run_neonkit("migrate", "canaries:app", env=settings)
     service = launch("serve", "canaries:app", env=settings)
     heard = Heard(service)
-    _live(heard)
-    _outlive(heard, wire)
+    with heard.client:
+        _live(heard)
+        _outlive(heard, wire)
     refused = [run_neonkit(each, "canaries:app", env=wrong) for each in ("doctor", "migrate")]
     service.terminate()
     service.end()
