@@ -1,11 +1,18 @@
 """Mounted apps, and apps that do not run: which database they have, and what they are told."""
 
+from pathlib import Path
+
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 from httpx2 import AsyncClient
 from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 
 import neonkit
 from neonkit import DatabaseDep, ReadSessionDep, Settings
@@ -65,6 +72,58 @@ async def test_a_mounted_app_has_its_parents_database(
     assert (response.status_code, response.json()) == (200, 7)
     assert len(response.headers.get_list("x-request-id")) == 1
     assert len([each for each in caplog.records if each.name == "neonkit.access"]) == 1
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> FastAPI:
+    """An app with others at a fixed place, one with a parameter, one inside another, and files."""
+    app, outer, router = FastAPI(), FastAPI(), APIRouter()
+    neonkit.install(app, Settings(environment="test"))
+    inner = FastAPI()
+
+    @inner.get("/items/{item_id}")
+    async def read_item(item_id: int) -> int:
+        return item_id
+
+    async def plain(_: StarletteRequest) -> PlainTextResponse:
+        return PlainTextResponse("plain")
+
+    outer.mount("/inner", inner)
+    router.mount("/mounted", inner)
+    app.mount("/outer", outer)
+    app.mount("/tenants/{tenant}", inner)
+    app.mount("/starlette", Starlette(routes=[Route("/plain/{word}", plain)]))
+    (tmp_path / "site.css").write_text("p {color: red}")
+    app.mount("/static", StaticFiles(directory=tmp_path))
+    app.include_router(router, prefix="/v1")
+    app.include_router(inner.router, prefix="/v2")
+    return app
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "name"),
+    [
+        ("/outer/inner/items/7", 200, "/outer/inner/items/{item_id}"),
+        ("/tenants/acme/items/7", 200, "/tenants/{tenant}/items/{item_id}"),
+        ("/tenants/acme/items/seven", 422, "/tenants/{tenant}/items/{item_id}"),
+        ("/v1/mounted/items/7", 200, "/v1/mounted/{path}"),
+        ("/v2/items/7", 200, "/v2/items/{item_id}"),
+        ("/starlette/plain/word", 200, "/starlette/plain/{word}"),
+        ("/static/site.css", 200, "/static/{path}"),
+        ("/static/none.css", 404, "/static/{path}"),
+        ("/outer/nothing", 404, "/outer/{path}"),
+        ("/outer/inner/nothing", 404, "/outer/inner/{path}"),
+        ("/nothing", 404, "-"),
+    ],
+)
+def test_a_mounted_route_is_named_from_where_it_is_mounted(
+    nested: FastAPI, caplog: pytest.LogCaptureFixture, path: str, status: int, name: str
+) -> None:
+    """In the log and in the metrics, by templates: neither a tenant nor a file becomes a name."""
+    with TestClient(nested) as client, caplog.at_level("INFO", "neonkit.access"):
+        assert client.get(path).status_code == status
+    assert [each.route for each in caplog.records if each.name == "neonkit.access"] == [name]  # type: ignore[attr-defined]  # of `extra`
+    assert f'route="{name}"' in Runtime.of(nested).metrics.render().decode()
 
 
 async def test_a_mounted_app_keeps_its_own_problems(client: AsyncClient) -> None:

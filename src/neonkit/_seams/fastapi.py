@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
@@ -14,6 +14,7 @@ __all__ = [
     "SEAMS",
     "Dependant",
     "RouteContext",
+    "Routed",
     "dependant_of",
     "function_stack_of",
     "model_of",
@@ -25,9 +26,18 @@ __all__ = [
 _FUNCTION_STACK = "fastapi_function_astack"
 
 
-def routes_of(app: FastAPI) -> Iterator[RouteContext]:
-    """Every route that an app serves, those of included routers with their prefixes."""
-    return iter_route_contexts(app.routes)
+class Routed(Protocol):
+    """An app, or a mount of one."""
+
+    @property
+    def routes(self) -> list[Any]:
+        """What it serves."""
+        ...
+
+
+def routes_of(place: Routed) -> Iterator[RouteContext]:
+    """Every route that an app or a mount serves, those of included routers with their prefixes."""
+    return iter_route_contexts(place.routes)
 
 
 def dependant_of(context: RouteContext) -> Dependant | None:
@@ -46,8 +56,8 @@ def path_template_of(scope: MutableMapping[str, Any]) -> str | None:
     """The path that matched, as it was declared, such as `/posts/{id}`; `None` where none did."""
     # an included route's template, prefixes and all, stands in a scope of FastAPI's own
     included = scope.get("fastapi", {}).get("effective_route_context")
-    template: str | None = getattr(included or scope.get("route"), "path_format", None)
-    return template
+    found = (getattr(each, "path_format", None) for each in (included, scope.get("route")))
+    return next((template for template in found if template is not None), None)
 
 
 def function_stack_of(scope: MutableMapping[str, Any]) -> AsyncExitStack | None:

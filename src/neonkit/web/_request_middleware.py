@@ -20,7 +20,7 @@ from neonkit.web._idempotency_key import REPLAYED
 from neonkit.web._problems import respond
 from neonkit.web._redirects import without_own_host
 from neonkit.web._request_ids import usable_request_id
-from neonkit.web._route_names import route_of
+from neonkit.web._route_names import note_entry, route_of
 from neonkit.web._runtime import Runtime
 from neonkit.web._security_headers import Header, SecurityHeaders
 from neonkit.web._time_limit import TimeLimit
@@ -71,6 +71,7 @@ class RequestMiddleware:
         if not runtime.enter(scope):
             await self.app(scope, receive, send)
             return
+        note_entry(scope)
         if is_http and admission.refuses(_path_in(scope)):
             await self._refuse(scope, send)
             return

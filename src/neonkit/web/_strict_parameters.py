@@ -9,9 +9,9 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import FastAPI, Request
 
+from neonkit._seams.fastapi import path_template_of
 from neonkit.errors import FieldProblem, RequestInvalidError
 from neonkit.web._pointers import pointer_to
-from neonkit.web._route_names import route_of
 
 Place: TypeAlias = Literal["path", "query"]
 
@@ -49,7 +49,8 @@ async def strict_parameters(request: Request) -> None:
     if not (raw or request.path_params):
         return
     _refuse_bytes(raw)
-    known = _known(request.app).get((route_of(request.scope), request.method.lower()))
+    template = path_template_of(request.scope) or ""
+    known = _known(request.app).get((template, request.method.lower()))
     if known is None:
         return
     sent = request.query_params.multi_items() if raw else []
