@@ -39,6 +39,18 @@ async def test_only_the_right_password_matches() -> None:
         assert not await verify_password(PASSWORD, nothing)
 
 
+async def test_a_password_that_is_longer_than_any_is_nobodys() -> None:
+    """No more of it is looked at than of the longest: to compose accents takes quadratic time."""
+    longest = "ab" * 512
+    hashed = await hash_password(longest)
+
+    assert await verify_password(longest, hashed)
+    assert not await verify_password(longest + "a", hashed)
+    assert not await verify_password("a" + "\u0301\u0316" * 30_000, hashed)
+    with pytest.raises(ValueError, match="1024"):
+        await hash_password(longest + "a")
+
+
 async def test_what_looks_alike_is_one_password() -> None:
     """However a keyboard composes it (NIST SP 800-63B-4)."""
     typed = "p\u00e4ssw\u00f6rter mit \ufb01sch"

@@ -1,7 +1,7 @@
 """Who may what: every route, by everybody, as the contract has it."""
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 from httpx2 import AsyncClient
 from sqlalchemy import update
 from sqlmodel import col
@@ -173,9 +173,15 @@ async def _tell() -> str:
     return "everything"
 
 
+async def _chat(socket: WebSocket) -> None:
+    await socket.accept()
+
+
 def _planted() -> FastAPI:
     app = create_app(StarterSettings(rate_limit_enabled=False))
     app.add_api_route(f"{API}/users/{{user_id}}/secrets", _tell, methods=["GET"])
+    app.add_api_websocket_route("/chat", _chat)
+    app.mount("/admin", FastAPI())
     return app
 
 
@@ -187,7 +193,12 @@ async def test_an_open_route_is_found(
     walk = AccessWalk(_planted(), client, db)
     told = await walk.deviations({"GET /": Access({"nobody": 401, "owner": 200})}, callers)
 
-    assert f"{route}: no rule says who may" in told
+    for planted in (route, "WEBSOCKET /chat", "MOUNT /admin"):
+        assert f"{planted}: no rule says who may" in told
     assert "GET / as nobody: 200, not 401" in told
     assert "GET / as owner: 200, not 200" not in told
     assert "GET / as admin: 200, not None" in told
+    named = await walk.deviations(
+        dict.fromkeys(("WEBSOCKET /chat", "MOUNT /admin"), Access({})), callers
+    )
+    assert not any("/chat" in each or "/admin" in each for each in named)

@@ -24,11 +24,13 @@ from neonkit import (
     Settings,
     TaggedDep,
 )
-from neonkit.auth import TokenPolicy, read_access_token
+from neonkit.auth import TokenPolicy, read_access_token, verify_password, weakness_of
 from neonkit.errors import ProblemError
 from neonkit.resources import CursorPolicy
 from neonkit.resources._cursor import decode_cursor
 from neonkit.web import strict_parameters
+from neonkit_starter.accounts.routes import read_ids
+from neonkit_starter.users.schemas import UserCreate
 
 SIZES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000)
 MOST = 3.0
@@ -100,6 +102,10 @@ def _app() -> FastAPI:
     async def read_list(page: PageDep, _if_match: IfMatchDep, _tagged: TaggedDep) -> int:
         return page.limit
 
+    @app.get("/snapshot")
+    async def read_snapshot(ids: Annotated[list[int], Depends(read_ids)]) -> int:
+        return len(ids)
+
     @app.get("/filtered")
     async def read_filtered(filters: Annotated[_Filters, Query()]) -> str | None:
         return filters.colour
@@ -115,6 +121,10 @@ def _app() -> FastAPI:
     @app.post("/forms")
     async def create_form(name: Annotated[str, Form()]) -> str:
         return name
+
+    @app.post("/users")
+    async def create_user(body: UserCreate) -> str:
+        return weakness_of(body.password, body.username, body.email) or ""
 
     @app.post("/raw")
     async def create_raw(request: Request, _key: OptionalIdempotencyKey) -> int:
@@ -181,6 +191,16 @@ def _json(body: Callable[[int], bytes]) -> Callable[[int], _Sent]:
     return _body(b"application/json", body, b"/items")
 
 
+def _user(field: bytes) -> Callable[[int], _Sent]:
+    def body(size: int) -> bytes:
+        accents = "\u0301\u0316".encode() * (size // 4)
+        fields = {b"username": b"ada", b"email": b"ada@example.com", b"password": b"p" * 15}
+        fields[field] += accents
+        return b"{%s}" % b",".join(b'"%s": "%s"' % each for each in fields.items())
+
+    return _body(b"application/json", body, b"/users")
+
+
 _FORM = b"application/x-www-form-urlencoded"
 _MULTIPART = b"multipart/form-data; boundary=b"
 _PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
@@ -192,6 +212,11 @@ REQUESTS: Mapping[str, Callable[[int], _Sent]] = {
     "query, escapes": lambda size: _Sent(query=b"q=" + b"%25" * (size // 3)),
     "query, sort keys": lambda size: _Sent(query=b"sort=" + b"id," * (size // 3)),
     "query, cursor": lambda size: _Sent(query=b"cursor=" + b"A" * size),
+    "query, ids": lambda size: _Sent(b"/snapshot", b"ids=" + b"1," * (size // 2)),
+    "query, ids of many digits": lambda size: _Sent(b"/snapshot", b"ids=" + b"9" * size),
+    "query, sort keys apart": lambda size: _Sent(query=b"sort=-" + b"a" * size),
+    "query, searched": lambda size: _Sent(query=b"q=" + b"%cc%81%cc%96" * (size // 12)),
+    "query, plus signs": lambda size: _Sent(query=b"q=" + b"+" * size),
     "query, digits": lambda size: _Sent(query=b"limit=" + b"9" * size),
     "path, digits of an id": lambda size: _Sent(b"/items/" + b"9" * size),
     "path, slashes": lambda size: _Sent(b"/" * size),
@@ -199,12 +224,29 @@ REQUESTS: Mapping[str, Callable[[int], _Sent]] = {
     "Content-Type, separators": _header(b"content-type", lambda size: b'a/b;"' + b";" * size),
     "Content-Type, blanks": _header(b"content-type", lambda size: b"a/b" + b"; " * (size // 2)),
     "Content-Type, quotes": _header(b"content-type", lambda n: b'a/b;c="' + b"\\a" * (n // 2)),
+    "Content-Type, charset": _body(
+        b"application/json; charset=x", lambda size: b"{" + b" " * size + b"}", b"/items"
+    ),
+    "Content-Type, name of a charset": _header(
+        b"content-type", lambda size: b"application/json; charset=" + b"a" * size
+    ),
+    "Content-Type, RFC 2231": _header(
+        b"content-type", lambda size: b"a/b; charset*=" + b"a''%41" * (size // 6)
+    ),
+    "Content-Encoding": _header(b"content-encoding", lambda size: b"gzip," * (size // 5)),
+    "Content-Length": _header(b"content-length", lambda size: b"9" * size),
     "Accept": _header(b"accept", lambda size: b"a/b;q=0.1," * (size // 10)),
     "Accept, blanks": _header(b"accept", lambda size: b",  " * (size // 3) + b"!"),
     "Accept, parameters": _header(b"accept", lambda size: b"a/b" + b" ; " * (size // 3) + b"="),
     "If-Match, tags": _header(b"if-match", lambda size: b'"a",' * (size // 4)),
     "If-Match, commas": _header(b"if-match", lambda size: b'"a"' + b" ," * (size // 2) + b"!"),
     "If-None-Match": _header(b"if-none-match", lambda size: b'W/"' + b"a" * size),
+    "Idempotency-Key": lambda size: _Sent(
+        b"/raw",
+        headers=((b"idempotency-key", b"a" * size), (b"content-type", b"text/plain")),
+        body=b"a",
+    ),
+    "Authorization, blanks": _header(b"authorization", lambda size: b"Bearer" + b" " * size),
     "Authorization": _header(b"authorization", lambda size: b"Bearer " + b"a." * (size // 2)),
     "Origin": _header(b"origin", lambda size: b"https://" + b"a." * (size // 2)),
     "Cookie": _header(b"cookie", lambda size: b'a="b;' * (size // 5)),
@@ -218,6 +260,18 @@ REQUESTS: Mapping[str, Callable[[int], _Sent]] = {
     "JSON, quotes": _json(lambda size: b'{"name": "' + b"[[" * 40 + b'\\"' * (size // 2)),
     "JSON, digits": _json(lambda size: b'{"name": "a", "count": ' + b"9" * size + b"}"),
     "JSON, fraction": _json(lambda size: b'{"name": "a", "count": 1.' + b"9" * size + b"}"),
+    "JSON, exponents": _json(lambda n: b'{"name": "a", "count": [%s1]}' % (b"1e999," * (n // 6))),
+    "JSON, numbers": _json(lambda n: b'{"name": "a", "count": [%s1]}' % (b"1234567," * (n // 8))),
+    "JSON, numbers of many digits": _json(
+        lambda n: b'{"name": "a", "count": [%s1]}' % ((b"9" * 4_000 + b",") * (n // 4_001))
+    ),
+    "JSON, white space": _json(lambda size: b"{" + b" " * size + b"}"),
+    "JSON, accents": _json(
+        lambda size: b'{"name": "a' + "\u0301\u0316".encode() * (size // 4) + b'"}'
+    ),
+    "JSON, accents of an address": _user(b"email"),
+    "JSON, accents of a username": _user(b"username"),
+    "JSON, accents of a password": _user(b"password"),
     "JSON, surrogates": _json(lambda size: b'{"name": "' + b"\\ud800" * (size // 6) + b'"}'),
     "JSON, of no declared type": _body(b"text/plain", lambda size: b"[" * size, b"/raw"),
     "form, fields": _body(_FORM, _names, b"/forms"),
@@ -255,6 +309,16 @@ def _read_cursor(size: int) -> Parse:
     return parse
 
 
+def _verify(loop: asyncio.AbstractEventLoop) -> Callable[[int], Parse]:
+    """A login's password is composed before it is hashed, which itself takes always as long."""
+
+    def make(size: int) -> Parse:
+        accents = "a" + "\u0301\u0316" * (size // 12)  # escaped, in a form of so many bytes
+        return lambda: loop.run_until_complete(verify_password(accents, None))
+
+    return make
+
+
 def places() -> Iterator[tuple[str, Callable[[int], Parse]]]:
     """Give each place where a client's bytes are parsed, and what makes an input for it."""
     app, loop = _app(), asyncio.new_event_loop()
@@ -263,4 +327,5 @@ def places() -> Iterator[tuple[str, Callable[[int], Parse]]]:
         yield name, lambda size, make=make: make(size).through(app, loop)  # type: ignore[misc]  # the default binds it
     yield "token", _read_token
     yield "cursor", _read_cursor
+    yield "password of a login, accents", _verify(loop)
     loop.close()

@@ -10,7 +10,7 @@ from support.parsing import MOST, REQUESTS, SIZES, Cost, Parse, cost_of, growth_
 Make = Callable[[int], Parse]
 
 _TRIES = 3  # a busy machine may slow down one of the sizes, but not each time
-NAMES = [*REQUESTS, "token", "cursor"]
+NAMES = [*REQUESTS, "token", "cursor", "password of a login, accents"]
 
 
 @pytest.fixture(scope="module")

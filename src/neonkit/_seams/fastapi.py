@@ -77,6 +77,12 @@ SEAMS: Final = (
     Seam("fastapi.routing", "iter_route_contexts", "(routes)", _CALLERS),
     Seam("fastapi.routing:RouteContext", "path", ATTRIBUTE, "`/docs` has no way to sign in"),
     Seam("fastapi.routing:RouteContext", "methods", ATTRIBUTE, "the start check names no method"),
+    Seam(
+        "fastapi.routing:RouteContext",
+        "original_route",
+        ATTRIBUTE,
+        "the walk over who may what calls mounted apps WebSockets",
+    ),
     Seam("fastapi.routing:APIRoute", "matches", "(self, scope)", _CALLERS),
     Seam("fastapi.routing:APIRoute", "dependant", ATTRIBUTE, _CALLERS),
     Seam(

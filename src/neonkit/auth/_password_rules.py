@@ -30,9 +30,9 @@ def weakness_of(password: str, *names: str) -> str | None:
     Returns:
         the rest of a sentence that begins with "it".
     """
-    folded = unicodedata.normalize("NFKC", password).casefold()
     if not _FEWEST <= len(password) <= _MOST:
         return f"it must have {_FEWEST} to {_MOST} characters"
+    folded = unicodedata.normalize("NFKC", password).casefold()
     if len(set(folded)) < _FEWEST_DIFFERENT:
         return f"it must hold at least {_FEWEST_DIFFERENT} different characters"
     known = {name.casefold() for name in names}

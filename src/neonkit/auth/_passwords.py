@@ -19,6 +19,7 @@ from neonkit.auth._cores import usable_cores
 Answer = TypeVar("Answer")
 
 _NICENESS = 5
+_LONGEST = 1024  # characters; to bring accents into order takes time by the square of their number
 
 
 @cache
@@ -48,7 +49,13 @@ async def _in_thread(work: Callable[[], Answer]) -> Answer:
 
 
 async def hash_password(password: str) -> str:
-    """Hash a password with a salt of its own; takes tens of milliseconds of one core."""
+    """Hash a password with a salt of its own; takes tens of milliseconds of one core.
+
+    Raises:
+        ValueError: it has more than 1,024 characters, which none that is verified may have.
+    """
+    if len(password) > _LONGEST:
+        raise ValueError(f"a password of more than {_LONGEST} characters is not hashed")
     return await _in_thread(partial(_hasher().hash, _bytes_of(password)))
 
 
@@ -58,13 +65,14 @@ async def verify_password(
     """True if `password` is the one that `hashed` was made from.
 
     Args:
-        password: what was typed.
+        password: what was typed; of more than 1,024 characters it is nobody's.
         hashed: `None` where there is no such user, or anything that is no hash: the answer is no,
             and takes as long.
         before: is called when it is this password's turn, in another thread, and may raise: others
             that were tried meanwhile may have used up the attempts.
     """
-    return await _in_thread(partial(_matches, _bytes_of(password), hashed, before))
+    known = hashed if len(password) <= _LONGEST else None
+    return await _in_thread(partial(_matches, _bytes_of(password[:_LONGEST]), known, before))
 
 
 def needs_rehash(hashed: str) -> bool:
