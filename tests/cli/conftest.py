@@ -249,3 +249,12 @@ def run_neonkit(tmp_path: Path) -> Run:
         return Done(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+async def query(url: str, sql: str) -> list[tuple[object, ...]]:
+    """Ask the database something."""
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(sql)]
+    finally:
+        await connection.close()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from cli.conftest import Launch, Run
 
-from cli.conftest import SECRET_KEY, environment
+from cli.conftest import SECRET_KEY, environment, query
 
 MODELS = """
 from decimal import Decimal
@@ -78,15 +79,6 @@ def contents(project: Path) -> dict[Path, bytes]:
     return {
         path: path.read_bytes() for path in project.rglob("*") if path.suffix in {".py", ".ini"}
     }
-
-
-async def query(url: str, sql: str) -> list[tuple[object, ...]]:
-    """Ask the database something."""
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(row) for row in await connection.fetch(sql)]
-    finally:
-        await connection.close()
 
 
 async def test_models_become_revisions_and_revisions_tables(
@@ -156,6 +148,34 @@ async def test_a_history_of_alembics_own_is_left_alone(
     assert await query(url, "SELECT * FROM alembic_version") == [("theirs",)]
     assert await query(url, "SELECT to_regclass('made_by_us')") == [(None,)]
     assert contents(project) == files
+
+
+@pytest.mark.parametrize(
+    ("alembic", "said"),
+    [
+        ("", "neonkit: there are no migrations in {folder}; `neonkit makemigrations` writes the"),
+        ("[alembic]\nscript_location = theirs\n", "neonkit: left alone: alembic.ini says that"),
+    ],
+)
+async def test_what_is_not_there_or_not_ours_is_not_judged(
+    run_neonkit: "Run", project: Path, url: str, alembic: str, said: str
+) -> None:
+    """Without revisions of ours no command says that all is well; each says why, and what to do."""
+    if alembic:
+        (project / "alembic.ini").write_text(alembic)
+    run = partial(asyncio.to_thread, run_neonkit, env={"NEON_DATABASE_URL": url})
+    commands = [
+        ("migrate", "--lint"),
+        ("migrate", "--rehearse"),
+        ("migrate", "--sql"),
+        ("history",),
+    ]
+
+    done = await asyncio.gather(*[run(*command) for command in commands])
+
+    for each in done:
+        assert (each.code, each.output) == (1, "")
+        assert each.error.startswith(said.format(folder=project / "migrations"))
 
 
 async def test_at_head_nothing_is_locked(run_neonkit: "Run", project: Path, url: str) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from support.outside import outside
 from support.projects import NOTES, PYPROJECT, STRICT, Project
+from support.servers import server_url
 
-__all__ = ["outside", "project"]
+__all__ = ["outside", "project", "server_url"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 from migrations.zoo import text_enum
 from neonkit.dsn import Dsn
 from neonkit.errors import MigrationError
-from neonkit.migrations import Rename, downgrade, make_revision, upgrade
+from neonkit.migrations import Rename, downgrade, draft_revision, make_revision, upgrade
 
 OLD_VALUES = """
 INSERT INTO kept (number, words, is_on, at, kind, label, title) VALUES
@@ -93,6 +93,25 @@ async def test_rows_go_with_their_columns(dsn: Dsn, tmp_path: Path) -> None:
     await ask(dsn, "ALTER TABLE kept ALTER COLUMN kind SET DEFAULT NULL")
     await downgrade(dsn, tmp_path)
     assert await ask(dsn, "SELECT number, words, is_on, at, kind, label, title FROM kept") == before
+
+
+async def test_a_table_in_a_schema_gets_another_name(dsn: Dsn, tmp_path: Path) -> None:
+    """As the note about it says it: its rows stay, and so they do on the way back."""
+    old, new = (sa.MetaData(), sa.MetaData())
+    for name, metadata in (("note", old), ("memo", new)):
+        key = sa.Column("id", sa.Integer, sa.Identity(), primary_key=True)
+        sa.Table(name, metadata, key, sa.Column("title", sa.Text), schema="crm")
+    await make_revision(dsn, tmp_path, old)
+    await upgrade(dsn, tmp_path)
+    await ask(dsn, "INSERT INTO crm.note (title) VALUES ('kept')")
+    (rename,) = (await draft_revision(dsn, tmp_path, new)).renames
+
+    await make_revision(dsn, tmp_path, new, renames=[Rename.parse(str(rename))])
+    await upgrade(dsn, tmp_path)
+    assert await ask(dsn, "SELECT title FROM crm.memo") == [("kept",)]
+    assert await make_revision(dsn, tmp_path, new) is None
+    await downgrade(dsn, tmp_path)
+    assert await ask(dsn, "SELECT title FROM crm.note") == [("kept",)]
 
 
 async def test_what_is_slow_stands_apart_and_can_be_run_again(dsn: Dsn, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql as pg
 
+from neonkit.resources import search_index
+
 NAMES = {
     "ix": "ix_%(column_0_label)s",
     "pk": "pk_%(table_name)s",
@@ -326,6 +328,10 @@ ZOO: dict[str, tuple[Version, ...]] = {
                 foreign("foreign", "code"), None),
     "foreign_options": (foreign("fo", "id", deferrable=True, initially="DEFERRED", name="fo_k"),
                         foreign("fo", "id", name="fo_k"), foreign("fo", "id", match="FULL", name="fo_other")),
+    "key_moves": (lambda m: (sa.Table("numbered", m, sa.Column("a", _I, primary_key=True)),
+                             sa.Table("numbering", m, sa.Column("id", _I, primary_key=True), sa.Column("n", _I, sa.ForeignKey("numbered.a")))),
+                  lambda m: (sa.Table("numbered", m, sa.Column("a", _I, nullable=False, unique=True), sa.Column("b", _I, primary_key=True)),
+                             sa.Table("numbering", m, sa.Column("id", _I, primary_key=True), sa.Column("n", _I, sa.ForeignKey("numbered.a"))))),
     "self": (table("self", lambda: sa.Column("parent", _I, sa.ForeignKey("self.id"))), table("self", named("parent", _I))),
     "circle": (circle("circle"), circle("circle", ondelete="CASCADE"), None),
     # indexes
@@ -339,6 +345,10 @@ ZOO: dict[str, tuple[Version, ...]] = {
                       column("index_partial", col(_I), index("ip", "c", postgresql_where=sa.text("c IN (1, 2)")))),
     "index_trigram": (column("index_trigram", col(_T), index("it", "c", postgresql_using="gin", postgresql_ops={"c": "gin_trgm_ops"})),
                       column("index_trigram", col(_T))),
+    "search_index": (table("searched", named("a", _T), named("b", _T), lambda: search_index("a")),
+                     table("searched", named("a", _T), named("b", _T), lambda: search_index("a", "b")),
+                     table("searched", named("a", sa.String(9)), named("b", _T), lambda: search_index("a")),
+                     table("searched", named("a", _T), named("b", _T))),
     "index_options": (column("index_options", col(_I), index("io", sa.text("c DESC NULLS LAST"), postgresql_include=["kept"])),
                       column("index_options", col(_I), index("io", "c", postgresql_with={"fillfactor": 50})),
                       column("index_options", col(_I), index("io", "c", unique=True, postgresql_nulls_not_distinct=True))),

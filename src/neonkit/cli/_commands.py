@@ -85,6 +85,9 @@ Check = Annotated[
 Merge = Annotated[
     bool, typer.Option("--merge", help="Write a revision that comes after several newest ones.")
 ]
+Empty = Annotated[
+    bool, typer.Option("--empty", help="Write a revision for work by hand, such as a backfill.")
+]
 Renames = Annotated[
     list[str] | None,
     typer.Option(
@@ -207,13 +210,14 @@ def migrate(
 @commands.command(
     epilog="\b\nExamples:\n  neonkit makemigrations notes:app -m 'notes have a title'"
 )
-def makemigrations(  # one for each option
+def makemigrations(  # noqa: PLR0913  # one for each option
     app: App = None,
     message: Text = None,
     *,
     rename: Renames = None,
     check: Check = False,
     merge: Merge = False,
+    empty: Empty = False,
     json: Json = False,
 ) -> None:
     """Write a new revision: what the models say beyond the migrations that are there.
@@ -222,10 +226,14 @@ def makemigrations(  # one for each option
     """
     from neonkit.cli import _makemigrations as run
 
+    if check + merge + empty > 1:
+        raise typer.BadParameter("--check, --merge or --empty")
     if check:
         sys.exit(run.check(app, is_json=json))
     if merge:
         sys.exit(run.merge(app, message, is_json=json))
+    if empty:
+        sys.exit(run.empty(app, message, is_json=json))
     sys.exit(run.makemigrations(app, message, rename or [], is_json=json))
 
 

@@ -10,6 +10,12 @@ from neonkit.errors import ConfigurationError
 
 _ALEMBIC = "alembic.ini"
 _PROJECT = "pyproject.toml"
+_OURS = "neonkit.cli:alembic"  # Alembic's own command line on a history of ours
+_FOREIGN = (
+    "left alone: {file} says that Alembic itself runs the migrations in {owner}; go on with "
+    "`alembic`, or let `neonkit adopt --carry-over` take them over"
+)
+_NONE = "there are no migrations in {folder}; `neonkit makemigrations` writes the first"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,13 @@ class History:
         """True if there is a history, and the toolkit runs it."""
         return self.owner is None and self.folder.is_dir()
 
+    @property
+    def why_not_ours(self) -> str:
+        """Why there is nothing to run, and what to do; empty for a history that is ours."""
+        if self.owner is not None and self.named_in is not None:
+            return _FOREIGN.format(file=self.named_in.name, owner=self.owner)
+        return "" if self.is_ours else _NONE.format(folder=self.folder)
+
 
 def find_history(folder: Path, project: Path) -> History:
     """Say whose the history of an app is.
@@ -51,7 +64,7 @@ def find_history(folder: Path, project: Path) -> History:
     """
     for file, read in ((project / _ALEMBIC, _named_in_ini), (project / _PROJECT, _named_in_toml)):
         named = read(file) if file.is_file() else None
-        if named is None:
+        if named is None or named == _OURS:
             continue
         owner = (project / named.replace("%(here)s", str(project))).resolve()
         is_ours = owner == folder.resolve()

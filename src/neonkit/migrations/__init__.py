@@ -8,6 +8,7 @@ models say as PostgreSQL's own catalogue has both.
 from neonkit._public_names import show_public_names
 from neonkit.migrations._adoption import Adoption, adopt, carry_over
 from neonkit.migrations._backfill import backfill
+from neonkit.migrations._comparison.plan import Plan
 from neonkit.migrations._comparison.renames import Rename
 from neonkit.migrations._errors import reason_of
 from neonkit.migrations._following import Followed, follow
@@ -22,12 +23,16 @@ from neonkit.migrations._running.versions import (
     upgrade_sql,
 )
 from neonkit.migrations._standing import Standing, standing_of
+from neonkit.migrations._writing.for_alembic import run_for_alembic, write_for_alembic
 from neonkit.migrations._writing.revisions import (
     Draft,
+    compare,
+    complete,
     difference,
     draft_revision,
     make_revision,
     write_draft,
+    write_empty,
 )
 
 __all__ = [
@@ -36,6 +41,7 @@ __all__ = [
     "Draft",
     "Finding",
     "Followed",
+    "Plan",
     "Rehearsed",
     "Rename",
     "Revision",
@@ -43,6 +49,8 @@ __all__ = [
     "adopt",
     "backfill",
     "carry_over",
+    "compare",
+    "complete",
     "difference",
     "downgrade",
     "draft_revision",
@@ -53,12 +61,15 @@ __all__ = [
     "merge_heads",
     "reason_of",
     "rehearse",
+    "run_for_alembic",
     "stamp",
     "standing_of",
     "upgrade",
     "upgrade_schema",
     "upgrade_sql",
     "write_draft",
+    "write_empty",
+    "write_for_alembic",
 ]
 
 show_public_names(__name__)

@@ -1,22 +1,34 @@
-"""The databases of one test process: one in which tests take turns, and clones for the others."""
+"""The databases of one test process: some in which tests take turns, and clones for the others."""
 
 import itertools
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import CursorResult, text
-from sqlmodel import SQLModel
+from sqlalchemy import CursorResult, Table, text
+from sqlalchemy.exc import DBAPIError
 
 from neonkit.db import Database, Driver, PoolPolicy, TimeoutPolicy, create_engine
 from neonkit.dsn import Dsn
 from neonkit.local import WireProxy
+from neonkit.testing._kept_history import KeptHistory
+from neonkit.testing._wanted_tables import ALL_MODELS, WantedTables
 
+if TYPE_CHECKING:
+    from neonkit.migrations import Plan
+
+_BEYOND_HEAD = (
+    "the models say more than the migrations in {folder}; the tests' databases have it, and "
+    "production will not: run `neonkit makemigrations`\n{words}"
+)
 _PREFIX = "neonkit_test_"
+_OF_A_FOLDER = "SELECT datname FROM pg_database WHERE starts_with(datname, :family)"
 _PATIENT = TimeoutPolicy(statement=60.0)  # a loaded machine may copy a database for seconds
 _STEADY = PoolPolicy(size=1, overflow=0, recycle=math.inf)
 
@@ -50,23 +62,34 @@ class Loan:
 class Databases:
     """Makes the databases of a test process on one server, and drops them at its end.
 
-    All are copies of a template that has every table of `SQLModel.metadata`. Models that a test
-    module declares later are added before the next test.
+    All are copies of a template: what the app's revisions make, and what its models say beyond
+    them; without revisions every table of the models. Models that a test module declares later are
+    added before the next test.
 
     Args:
         dsn: any database of the server, as a role that may create databases.
-        is_durable: whether the server syncs its files: copying them is slow then.
+        is_durable: whether the server syncs its files: copying them is slow then. What revisions
+            make is kept for the next run only where it does not.
+        tables_of_tests: says which tables are the tests' own, of the folder of an app's revisions.
     """
 
-    def __init__(self, dsn: Dsn, *, is_durable: bool) -> None:
+    def __init__(
+        self,
+        dsn: Dsn,
+        *,
+        is_durable: bool,
+        tables_of_tests: Callable[[Path], Iterable[Table]] = lambda _: (),
+    ) -> None:
         self._name = f"{_PREFIX}{token_hex(4)}"
         parameters = {**dsn.parameters, "application_name": self._name}
         self._dsn = dsn.direct().replace(parameters=parameters)
-        self._strategy = "" if is_durable else "STRATEGY FILE_COPY"
+        self._is_durable = is_durable
+        self._tables_of_tests = tables_of_tests
         self._numbers = itertools.count(1)
         self._tables: dict[Dsn, frozenset[str]] = {}
-        self._template: Dsn | None = None
-        self._shared: dict[Driver, tuple[Dsn, Database]] = {}
+        self._templates: dict[WantedTables, Dsn] = {}
+        self._beyond_head: dict[WantedTables, Plan] = {}
+        self._shared: dict[tuple[Driver, WantedTables], tuple[Dsn, Database]] = {}
         engine = create_engine(self._dsn, pool=_STEADY, timeouts=_PATIENT)
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -91,20 +114,23 @@ class Databases:
             await self._engine.dispose()
 
     @asynccontextmanager
-    async def sandbox(self, driver: Driver) -> AsyncIterator[Loan]:
+    async def sandbox(
+        self, driver: Driver, wanted: WantedTables = ALL_MODELS
+    ) -> AsyncIterator[Loan]:
         """Lend the shared database, inside one transaction that is rolled back after the block."""
-        if driver not in self._shared:
-            dsn = await self._copy_template()
-            self._shared[driver] = dsn, Database(create_engine(dsn, driver=driver))
-        dsn, database = self._shared[driver]
-        await self._add_tables(dsn, database)
+        key = driver, wanted
+        if key not in self._shared:
+            dsn = await self._copy_template(wanted)
+            self._shared[key] = dsn, Database(create_engine(dsn, driver=driver))
+        dsn, database = self._shared[key]
+        await self._add_tables(dsn, database, wanted)
         async with database.sandbox():
             yield Loan(database)
 
     @asynccontextmanager
-    async def clone(self, driver: Driver) -> AsyncIterator[Loan]:
+    async def clone(self, driver: Driver, wanted: WantedTables = ALL_MODELS) -> AsyncIterator[Loan]:
         """Lend a database of its own, dropped after the block."""
-        dsn = await self._copy_template()
+        dsn = await self._copy_template(wanted)
         try:
             async with Database(create_engine(dsn, driver=driver)) as database:
                 yield Loan(database, dsn)
@@ -112,9 +138,11 @@ class Databases:
             await self._drop(dsn)
 
     @asynccontextmanager
-    async def wired_clone(self, driver: Driver) -> AsyncIterator[Loan]:
+    async def wired_clone(
+        self, driver: Driver, wanted: WantedTables = ALL_MODELS
+    ) -> AsyncIterator[Loan]:
         """Lend a database of its own behind a wire, with one connection to it open."""
-        dsn = await self._copy_template()
+        dsn = await self._copy_template(wanted)
         try:
             async with (
                 WireProxy.like_neon(dsn) as wire,
@@ -126,27 +154,72 @@ class Databases:
         finally:
             await self._drop(dsn)
 
-    async def _copy_template(self) -> Dsn:
-        if self._template is None:
-            self._template = await self._create("")
-        if not self._has_tables(self._template):
-            async with Database(create_engine(self._template)) as database:
-                await self._add_tables(self._template, database)
-        copy = await self._create(f'TEMPLATE "{self._template.database}" {self._strategy}')
-        self._tables[copy] = self._tables[self._template]
+    def beyond_head(self, wanted: WantedTables) -> "Plan":
+        """What the models say beyond the revisions; a database of these tables was lent before."""
+        return self._beyond_head[wanted]
+
+    async def _copy_template(self, wanted: WantedTables) -> Dsn:
+        template = self._templates.get(wanted)
+        if template is None:
+            template = await self._make_template(wanted)
+            self._templates[wanted] = template
+        if not self._has_tables(template, wanted):
+            async with Database(create_engine(template)) as database:
+                await self._add_tables(template, database, wanted)
+        copy = await self._create(template.database)
+        self._tables[copy] = self._tables[template]
         return copy
 
-    async def _add_tables(self, dsn: Dsn, database: Database) -> None:
-        if not self._has_tables(dsn):
+    async def _make_template(self, wanted: WantedTables) -> Dsn:
+        if wanted.revisions is None:
+            return await self._create()
+        from neonkit.migrations import complete, upgrade
+
+        kept = None if self._is_durable else KeptHistory.of(wanted.revisions)
+        if kept is not None and kept.name in await self._kept(kept):
+            template = await self._create(kept.name)
+        else:
+            template = await self._create()
+            await upgrade(template, wanted.revisions)
+            if kept is not None:
+                await self._keep(template, kept)
+        quote = self._engine.dialect.identifier_preparer.format_table
+        theirs = [quote(each) for each in self._tables_of_tests(wanted.revisions)]
+        plan = await complete(template, wanted.app_metadatas, leaving_out=theirs)
+        self._beyond_head[wanted] = plan
+        if not plan.is_empty:
+            words = "\n".join(plan.words)
+            told = _BEYOND_HEAD.format(folder=wanted.revisions, words=words)
+            warnings.warn(told, stacklevel=2)
+        return template
+
+    async def _kept(self, like: KeptHistory) -> set[str]:
+        """Names of what is kept of a folder."""
+        rows = await self._execute(_OF_A_FOLDER, {"family": like.family})
+        return {name for (name,) in rows}
+
+    async def _keep(self, made: Dsn, kept: KeptHistory) -> None:
+        """Copy what revisions made for the next run, unless another process has done it."""
+        for name in await self._kept(kept) - {kept.name}:
+            await self._execute(f'DROP DATABASE IF EXISTS "{name}"')
+        copy = await self._create(made.database)
+        with suppress(DBAPIError):  # it is there by now
+            await self._execute(f'ALTER DATABASE "{copy.database}" RENAME TO "{kept.name}"')
+            del self._tables[copy]
+
+    async def _add_tables(self, dsn: Dsn, database: Database, wanted: WantedTables) -> None:
+        if not self._has_tables(dsn, wanted):
             await database.bring_schema()
-            await database.create_all(SQLModel.metadata)
-            self._tables[dsn] = frozenset(SQLModel.metadata.tables)
+            await database.create_all(*wanted.metadatas)
+            self._tables[dsn] = wanted.names()
 
-    def _has_tables(self, dsn: Dsn) -> bool:
-        return self._tables[dsn].issuperset(SQLModel.metadata.tables)
+    def _has_tables(self, dsn: Dsn, wanted: WantedTables) -> bool:
+        return self._tables[dsn].issuperset(wanted.names())
 
-    async def _create(self, source: str) -> Dsn:
+    async def _create(self, template: str = "") -> Dsn:
         dsn = self._dsn.replace(database=f"{self._name}_{next(self._numbers)}")
+        strategy = "" if self._is_durable else "STRATEGY FILE_COPY"
+        source = f'TEMPLATE "{template}" {strategy}' if template else ""
         await self._execute(f'CREATE DATABASE "{dsn.database}" {source}')
         self._tables[dsn] = frozenset()
         return dsn
@@ -157,6 +230,6 @@ class Databases:
 
     async def _execute(
         self, statement: str, values: dict[str, object] | None = None
-    ) -> CursorResult[tuple[str]]:
+    ) -> CursorResult[str]:
         async with self._engine.connect() as connection:
             return await connection.execute(text(statement), values)

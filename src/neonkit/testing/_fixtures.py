@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from neonkit.testing._budget_fixture import TripBudget
     from neonkit.testing._databases import Databases, Loan
     from neonkit.testing._live_server import LiveServer
+    from neonkit.testing._revisions_fixture import Revisions
     from neonkit.testing._trips_fixture import TripCounter
+    from neonkit.testing._wanted_tables import WantedTables
 
 _NO_ENTRYPOINT = """\
 There is no app to test. Say in {file} where it is:
@@ -191,6 +193,16 @@ def access(app: FastAPI, client: httpx2.AsyncClient, db: Database) -> AccessWalk
 
 
 @pytest.fixture
+def revisions(
+    db: Database, _neonkit_databases: Databases, _neonkit_tables: WantedTables
+) -> Revisions:
+    """Holds models, revisions and the test's database to saying the same."""
+    from neonkit.testing._revisions_fixture import Revisions
+
+    return Revisions(db, _neonkit_databases, _neonkit_tables)
+
+
+@pytest.fixture
 def _neonkit_live(request: pytest.FixtureRequest) -> LiveServer | None:
     """The live server, for a test that asks for it."""
     if "live_server" not in request.fixturenames:
@@ -204,7 +216,7 @@ async def _neonkit_loan(
     request: pytest.FixtureRequest,
     database_driver: Driver,
     _neonkit_databases: Databases,
-    _neonkit_models: None,
+    _neonkit_tables: WantedTables,
 ) -> AsyncIterator[Loan]:
     """The test's database: a turn in the shared one, a clone, or a clone behind a wire."""
     asked, databases = set(request.fixturenames), _neonkit_databases
@@ -214,24 +226,29 @@ async def _neonkit_loan(
         lend = databases.clone
     else:
         lend = databases.sandbox
-    async with lend(database_driver) as loan:
+    async with lend(database_driver, _neonkit_tables) as loan:
         yield loan
 
 
 @pytest.fixture
-def _neonkit_models(request: pytest.FixtureRequest) -> None:
-    """Import the app before the database is made, so that it has all tables from the start."""
-    if "app" in request.fixturenames:
-        request.getfixturevalue("app")
-    else:
-        _entry_point(request.config)
+def _neonkit_tables(request: pytest.FixtureRequest) -> WantedTables:
+    """Import the app before the database is made, so that it has all tables from the start.
+
+    The test's own app may be made where the tests are: then the revisions are the entry point's.
+    """
+    from neonkit.testing._wanted_tables import WantedTables
+
+    of_test = request.getfixturevalue("app") if "app" in request.fixturenames else None
+    has_own = of_test is not None and WantedTables.of([of_test]).revisions is not None
+    of_project = None if has_own else _entry_point(request.config)
+    return WantedTables.of(app for app in (of_test, of_project) if app is not None)
 
 
 @pytest.fixture(scope="session")
 async def _neonkit_databases(
     anyio_backend: object,  # noqa: ARG001  # asking for it makes anyio run this, and its users
     _neonkit_backend: str,  # what the plugin puts in the place of `anyio_backend` here
-    pytestconfig: pytest.Config,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Databases]:
     """The run's databases, on `NEONKIT_TEST_URL`, else on the project's embedded server.
 
@@ -240,6 +257,7 @@ async def _neonkit_databases(
     from neonkit.dsn import Dsn
     from neonkit.local import LocalServer
     from neonkit.testing._databases import Databases
+    from neonkit.testing._wanted_tables import tables_of_tests
 
     given = os.environ.get("NEONKIT_TEST_URL")
     async with AsyncExitStack() as stack:
@@ -247,10 +265,16 @@ async def _neonkit_databases(
             dsn = Dsn.parse(given)
         else:
             with _naming_the_extra():
-                folder = pytestconfig.rootpath / ".neonkit" / "test"
+                folder = request.config.rootpath / ".neonkit" / "test"
                 server = await LocalServer.start(folder, is_durable=False)
             dsn = Dsn.parse((await stack.enter_async_context(server)).url)
-        yield await stack.enter_async_context(Databases(dsn, is_durable=bool(given)))
+        yield await stack.enter_async_context(
+            Databases(
+                dsn,
+                is_durable=bool(given),
+                tables_of_tests=partial(tables_of_tests, request.session),
+            )
+        )
 
 
 def entry_point_of(config: pytest.Config) -> AppTarget | None:

@@ -156,11 +156,17 @@ class Catalogue:
         )
 
     def without(self, names: Iterable[str]) -> "Catalogue":
-        """Leave tables out, with the sequences that they own."""
+        """Leave tables out, with the sequences that they own and the types that only they use."""
         gone = set(names)
+        kept = {name: table for name, table in self.tables.items() if name not in gone}
+        left = _types_in(self.tables[name] for name in gone & self.tables.keys()) - _types_in(
+            kept.values()
+        )
         return replace(
             self,
-            tables={name: table for name, table in self.tables.items() if name not in gone},
+            enums={name: labels for name, labels in self.enums.items() if name not in left},
+            domains={name: domain for name, domain in self.domains.items() if name not in left},
+            tables=kept,
             counters={
                 name: counter
                 for name, counter in self.counters.items()
@@ -175,6 +181,10 @@ def table_of(column: str) -> str:
     if name.count('"') % 2:  # a point inside of a quoted name
         return column[: column.rindex('."')]
     return table
+
+
+def _types_in(tables: Iterable[Table]) -> set[str]:
+    return {column.type.removesuffix("[]") for table in tables for column in table.columns.values()}
 
 
 def _with_triggers(table: Table, other: Table | None) -> Table:

@@ -1,6 +1,6 @@
 """Another name for what is there: nobody can know it but the person who gave it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from neonkit.errors import ConfigurationError
@@ -43,6 +43,12 @@ class Rename:
         if table_of(new) != table:
             raise ConfigurationError(_FORM.format(given=given))
         return cls(table, old.removeprefix(f"{table}."), new.removeprefix(f"{table}."))
+
+    def among(self, tables: Collection[str]) -> "Rename":
+        """Tell a table in a schema, `crm.note=memo`, from a column of a table."""
+        whole = f"{self.table}.{self.old}"
+        is_table = self.old is not None and whole in tables
+        return Rename(whole, None, self.new) if is_table else self
 
     def __str__(self) -> str:
         if self.old is None:

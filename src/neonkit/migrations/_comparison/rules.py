@@ -7,6 +7,8 @@ from neonkit.migrations._comparison.change import Change, split_name
 from neonkit.migrations._comparison.plan import Rank
 from neonkit.migrations._comparison.statements import create_index, unique_index
 
+_KEYS = ("PRIMARY KEY", "UNIQUE")
+_REFERRED = re.compile(r" REFERENCES .*?\(([^)]*)\)")
 _KEPT_BY_SERVER = ("PRIMARY KEY", "UNIQUE", "FOREIGN KEY")
 
 
@@ -78,11 +80,29 @@ class RuleComparison:
 
     def _is_in_way(self, rule: Rule) -> bool:
         """True where a rule must be made anew, because a column of it is."""
-        if rule.columns & self.remade:
+        if rule.columns & self.remade or self._loses_its_key(rule):
             return True
         is_kept = rule.kind == "constraint" and rule.definition.startswith(_KEPT_BY_SERVER)
         is_plain = rule.kind == "index" and not re.search(r"\(.*\(| WHERE ", rule.definition)
         return bool(rule.columns & self.retyped) and not is_kept and not is_plain
+
+    def _loses_its_key(self, rule: Rule) -> bool:
+        """True for a foreign key to columns whose key is to be another one."""
+        target = rule.target or ""
+        referred = _REFERRED.search(rule.definition)
+        if (
+            target not in self.whole.old.tables
+            or target not in self.whole.new.tables
+            or not referred
+        ):
+            return False
+        columns = set(referred[1].split(", "))
+        old, new = (
+            {each.definition for each in catalogue.tables[target].rules.values()
+             if each.columns == columns and each.definition.startswith(_KEYS)}
+            for catalogue in (self.whole.old, self.whole.new)
+        )  # fmt: skip
+        return not old <= new
 
     def _make_rule(self, name: str, rule: Rule, before: Rule | None) -> None:
         if rule.kind == "trigger":

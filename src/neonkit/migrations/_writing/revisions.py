@@ -18,7 +18,7 @@ from neonkit.migrations._comparison.plan import Plan
 from neonkit.migrations._comparison.renames import Rename, possible_renames
 from neonkit.migrations._errors import explained
 from neonkit.migrations._running.scratch import catalogue_of_models, scratch
-from neonkit.migrations._running.steps import run_to
+from neonkit.migrations._running.steps import connected, run_to
 from neonkit.migrations._scripts import head_of, read_script
 from neonkit.migrations._writing.revision_file import write_revision
 
@@ -83,6 +83,17 @@ def write_draft(folder: Path, draft: Draft, message: str | None = None) -> Path 
     return write_revision(script, message or default, draft.up, draft.down)
 
 
+def write_empty(folder: Path, message: str | None = None) -> Path:
+    """Write a revision that does nothing yet, for work by hand such as a backfill.
+
+    Raises:
+        ConfigurationError: the folder's revisions are not one line.
+    """
+    script = read_script(folder)
+    head_of(script)
+    return write_revision(script, message or "work by hand", Plan(), Plan())
+
+
 async def draft_revision(
     dsn: Dsn, folder: Path, metadata: Metadata, *, renames: Collection[Rename] = ()
 ) -> Draft:
@@ -108,6 +119,7 @@ async def draft_revision(
         models = await catalogue_of_models(dsn, metadatas)
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         original = await connection.run_sync(read_catalogue)
+        renames = [rename.among(original.tables) for rename in renames]
         await _run(connection, [rename.statement for rename in renames])
         before = await connection.run_sync(read_catalogue)
         target = models.keeping(before)
@@ -121,6 +133,34 @@ async def draft_revision(
     _name(up, renames)
     _name(down, back)
     return Draft(up, down, tuple(possible_renames(before, target)))
+
+
+async def complete(dsn: Dsn, metadata: Metadata, *, leaving_out: Collection[str] = ()) -> Plan:
+    """Bring a database to what the models say, as the next revision would.
+
+    It is for databases that can be made again: nothing is asked for, and columns that the models
+    have no longer go.
+
+    Args:
+        dsn: a database at head; its role may create another one.
+        metadata: every table of the app, and maybe others.
+        leaving_out: the names of those others.
+
+    Returns:
+        what it did.
+
+    Raises:
+        MigrationError: the server cannot be used, or the models ask for what cannot be done.
+    """
+    metadatas = each_of(metadata)
+    models = await catalogue_of_models(dsn, metadatas)
+    async with connected(dsn) as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        there = await connection.run_sync(read_catalogue)
+        target = models.without(leaving_out).keeping(there)
+        plan = plan_change(there, target, await connection.run_sync(fills_of, metadatas))
+        await _run(connection, plan.statements)
+    return plan
 
 
 def difference(connection: Connection, metadata: Metadata) -> ops.MigrationScript:

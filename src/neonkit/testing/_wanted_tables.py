@@ -1,0 +1,90 @@
+"""The tables that a test's database has, and whose they are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import MetaData, Table
+from sqlmodel import SQLModel
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from neonkit.web import Runtime
+
+
+@dataclass(frozen=True)
+class WantedTables:
+    """What a test's database is made from.
+
+    Attributes:
+        metadatas: the app's, and SQLModel's own, in which tests may declare tables as well.
+        revisions: the folder of the app's revisions; `None` where it has none of ours.
+        app_metadatas: those of them that the revisions are held to.
+        why_not: why there are no revisions.
+    """
+
+    metadatas: tuple[MetaData, ...]
+    revisions: Path | None = None
+    app_metadatas: tuple[MetaData, ...] = ()
+    why_not: str = ""
+
+    @classmethod
+    def of(cls, apps: Iterable[FastAPI]) -> WantedTables:
+        """Take those of the first app that has revisions; of the first one where none has."""
+        runtimes = [each for app in apps if (each := _runtime_of(app)) is not None]
+        ours = [each for each in runtimes if each.history is not None and each.history.is_ours]
+        for runtime in [*ours, *runtimes][:1]:
+            others = (each for each in (SQLModel.metadata,) if each not in runtime.metadata)
+            return cls(
+                (*runtime.metadata, *others),
+                runtime.history.folder if runtime.history is not None and ours else None,
+                runtime.metadata,
+                "" if ours or runtime.history is None else runtime.history.why_not_ours,
+            )
+        return ALL_MODELS
+
+    def names(self) -> frozenset[str]:
+        """Every table that there should be by now."""
+        return frozenset(name for each in self.metadatas for name in each.tables)
+
+
+ALL_MODELS = WantedTables((SQLModel.metadata,))
+"""Those of SQLModel's metadata, whatever app they are of."""
+
+
+def _runtime_of(app: FastAPI) -> Runtime | None:
+    runtime: Runtime | None = getattr(app.state, "neonkit", None)
+    return runtime
+
+
+def tables_of_tests(session: pytest.Session, revisions: Path) -> Iterator[Table]:
+    """The tables that tests declare for themselves, which no revision knows.
+
+    They are those of a test module, of a `conftest`, and of whatever lies beside or below them,
+    unless the app lies there too.
+    """
+    files = {item.path for item in session.items} | {
+        Path(plugin.__file__)
+        for plugin in session.config.pluginmanager.get_plugins()
+        if isinstance(plugin, ModuleType) and plugin.__file__
+        if Path(plugin.__file__).name == "conftest.py"
+    }
+    folders = {file.parent for file in files if file.parent not in revisions.parents}
+    for model in _models(SQLModel):
+        file = Path(getattr(sys.modules.get(model.__module__), "__file__", None) or "/")
+        if file in files or folders.intersection(file.parents):
+            yield vars(model)["__table__"]
+
+
+def _models(base: type[SQLModel]) -> Iterator[type[SQLModel]]:
+    for each in base.__subclasses__():
+        if "__table__" in vars(each):
+            yield each
+        yield from _models(each)
