@@ -17,13 +17,21 @@ from neonkit.db._tables import make_tables, schemas_of
 from neonkit.db._templates import Bound, bind, build_once, unbound
 from neonkit.db._units.lone_writes import strange_listeners, why_not_alone
 from neonkit.db._units.sessions import AsyncSession, Session, carrying_guard
-from neonkit.db._wire.engine import Driver, create_engine, dsn_of, is_behind_pooler
+from neonkit.db._wire.engine import (
+    Driver,
+    create_engine,
+    dsn_of,
+    is_behind_pooler,
+    is_ours,
+    watching,
+)
 from neonkit.db._wire.estimates import execute_beside, expected_rows
 from neonkit.db._wire.listeners import listen, unlisten
 from neonkit.db._wire.observed_health import ObservedHealth, Stage, Witness
 from neonkit.db._wire.passwords import PasswordSource, with_password
 from neonkit.db._wire.pool import PoolUse
 from neonkit.db._wire.returning_connection import borrowed_connection
+from neonkit.db._wire.sent_statements import SentStatement
 
 __all__ = [
     "AsyncSession",
@@ -43,6 +51,7 @@ __all__ = [
     "PoolUse",
     "RefusedValue",
     "Scope",
+    "SentStatement",
     "Session",
     "Stage",
     "TimeoutPolicy",
@@ -61,6 +70,7 @@ __all__ = [
     "fault_of",
     "guard_scope",
     "is_behind_pooler",
+    "is_ours",
     "listen",
     "make_tables",
     "open_scope",
@@ -73,6 +83,7 @@ __all__ = [
     "strange_listeners",
     "unbound",
     "unlisten",
+    "watching",
     "why_not_alone",
     "with_password",
 ]

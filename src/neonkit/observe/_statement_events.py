@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from neonkit.db import current_scope, listen, unlisten
+from neonkit.db import SentStatement, current_scope, is_ours, watching
 from neonkit.observe._statement_fingerprints import Fingerprint
 
 _STARTED = "neonkit_started"
@@ -61,14 +61,28 @@ def watch_statements(engine: AsyncEngine | Engine, *sinks: Sink) -> Iterator[Non
         sinks: called in this order.
     """
     target = engine.sync_engine if isinstance(engine, AsyncEngine) else engine
+    if is_ours(target):
+        with watching(target, _watcher(sinks)):
+            yield
+        return
     listeners = _listeners(sinks)
     for name, listener in listeners.items():
-        listen(target, name, listener)
+        event.listen(target, name, listener)
     try:
         yield
     finally:
         for name, listener in listeners.items():
-            unlisten(target, name, listener)
+            event.remove(target, name, listener)
+
+
+def _watcher(sinks: tuple[Sink, ...]) -> Callable[[SentStatement], None]:
+    def watch(sent: SentStatement) -> None:
+        sql, _, seconds, rows, trips, has_failed = sent
+        query = StatementEvent(sql, current_scope().label(), seconds, rows, trips, has_failed)
+        for sink in sinks:
+            sink(query)
+
+    return watch
 
 
 def _listeners(sinks: tuple[Sink, ...]) -> dict[str, Callable[..., None]]:
@@ -87,16 +101,14 @@ def _listeners(sinks: tuple[Sink, ...]) -> dict[str, Callable[..., None]]:
         seconds = _seconds_of(context)
         if seconds is not None:
             rows = cursor.rowcount if cursor.rowcount >= 0 else None
-            trips: int | None = getattr(cursor, "trips", None)
-            emit(StatementEvent(statement, current_scope().label(), seconds, rows, trips))
+            emit(StatementEvent(statement, current_scope().label(), seconds, rows))
 
     def failed(error: ExceptionContext) -> None:
         context = error.execution_context
         seconds = _seconds_of(context)
         if context is not None and seconds is not None:
-            trips: int | None = getattr(context.cursor, "trips", None)
             statement, label = error.statement or "", current_scope().label()
-            emit(StatementEvent(statement, label, seconds, None, trips, has_failed=True))
+            emit(StatementEvent(statement, label, seconds, None, has_failed=True))
 
     return {
         "before_cursor_execute": _start,

@@ -236,11 +236,12 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
     async def open_cursor(self, sql: str, arguments: Any) -> tuple[Any, Any]:
         """Declare a cursor in a transaction; give it with the description of its columns."""
         async with self._execute_mutex:
-            await self._prove(Sending.TRANSACTION)
-            if self.needs_begin(Sending.TRANSACTION):
-                await self.bounded(self.begin())
-            prepared, attributes = await self.bounded(self._prepare(sql, self.not_older_than))
-            cursor = await self.bounded(prepared.cursor(*arguments))
+            with self.telling(sql):
+                await self._prove(Sending.TRANSACTION)
+                if self.needs_begin(Sending.TRANSACTION):
+                    await self.bounded(self.begin())
+                prepared, attributes = await self.bounded(self._prepare(sql, self.not_older_than))
+                cursor = await self.bounded(prepared.cursor(*arguments))
         self.writes.note(None, sql)
         return cursor, _described(attributes)
 

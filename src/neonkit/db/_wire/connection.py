@@ -25,6 +25,7 @@ from neonkit.db._wire.checks import Check
 from neonkit.db._wire.connector import CLEANUP_SECONDS, Connector
 from neonkit.db._wire.driver_connection import DriverConnection
 from neonkit.db._wire.phases import Opening, Phase, Sending, needs_begin
+from neonkit.db._wire.sent_statements import SentStatement
 from neonkit.db._wire.transaction_modes import TransactionModes
 from neonkit.db._wire.uncommitted_writes import UncommittedWrites
 from neonkit.errors import OutcomeUnknownError, ReadOnlySessionError
@@ -221,23 +222,51 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         # one statement at a time: a second task of the same session waits here, as it would in
         # front of a socket
         async with self._execute_mutex:
-            before = self.trips
-            if not sql.startswith(_SAVEPOINTS):  # which may be sent in a failed transaction
-                await self._prove(sending)
-            begins = self.needs_begin(sending)
-            if begins and self.opening is not None:
-                # PostgreSQL takes SET TRANSACTION before any query only
-                self.opening.is_sent = not sql.lstrip().upper().startswith("SET TRANSACTION")
-            is_safe = self.phase in {Phase.OPEN, Phase.CONNECTING} or sending is Sending.PLAIN
-            commits = not (begins or is_safe)
-            exchange = self._exchange(sql, arguments, begins, is_batch)
-            reply = await (self._committed(exchange) if commits else self.bounded(exchange))
+            before, started = self.trips, time.perf_counter()
+            try:
+                reply = await self._sent(sql, arguments, sending, is_batch=is_batch)
+            except BaseException:
+                seconds, trips = time.perf_counter() - started, self.trips - before
+                self.tell(SentStatement(sql, sending, seconds, None, trips, has_failed=True))
+                raise
+            seconds = time.perf_counter() - started
+            reply.trips = self.trips - before
+        rows = None if is_batch or reply.rowcount < 0 else reply.rowcount
+        self.tell(SentStatement(sql, sending, seconds, rows, reply.trips))
+        return reply
+
+    async def _sent(self, sql: str, arguments: Any, sending: Sending, *, is_batch: bool) -> Reply:
+        if not sql.startswith(_SAVEPOINTS):  # which may be sent in a failed transaction
+            await self._prove(sending)
+        begins = self.needs_begin(sending)
+        if begins and self.opening is not None:
+            # PostgreSQL takes SET TRANSACTION before any query only
+            self.opening.is_sent = not sql.lstrip().upper().startswith("SET TRANSACTION")
+        is_safe = self.phase in {Phase.OPEN, Phase.CONNECTING} or sending is Sending.PLAIN
+        commits = not (begins or is_safe)
+        exchange = self._exchange(sql, arguments, begins, is_batch)
+        reply = await (self._committed(exchange) if commits else self.bounded(exchange))
         if is_batch:
             self.writes.note_write()
         else:
             self.writes.note(reply.tag, sql)
-        reply.trips = self.trips - before
         return reply
+
+    @contextmanager
+    def telling(self, sql: str) -> Iterator[None]:
+        """Tell of a statement whose rows are read later, and which the block sends."""
+        started, has_failed = time.perf_counter(), True
+        try:
+            yield
+            has_failed = False
+        finally:
+            seconds = time.perf_counter() - started
+            self.tell(SentStatement(sql, Sending.TRANSACTION, seconds, None, None, has_failed))
+
+    def tell(self, sent: SentStatement) -> None:
+        """Tell whoever watches the engine of a statement."""
+        for watcher in self._connector.watchers:
+            watcher(sent)
 
     async def _exchange(self, sql: str, arguments: Any, begins: bool, is_batch: bool) -> Reply:
         """Send and wait, on the driver's connection.

@@ -16,6 +16,7 @@ from neonkit.db._wire.observed_health import ObservedHealth
 from neonkit.db._wire.openings import Openings
 from neonkit.db._wire.outages import Outage
 from neonkit.db._wire.passwords import PasswordSource, with_password
+from neonkit.db._wire.sent_statements import Watcher
 from neonkit.dsn import Dsn
 
 CLEANUP_SECONDS = 2.0
@@ -78,6 +79,7 @@ class Connector(ABC, Generic[Link]):
         health: what connecting and every statement say of the database's health.
         budget: for doing again what failed.
         has_keys: whether the database has the toolkit's table of keys.
+        watchers: whoever is told of each statement.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Connector(ABC, Generic[Link]):
         self.openings = Openings(self.attempt, timeouts, self._outage, self.health)
         self.budget = RetryBudget()
         self.has_keys = False
+        self.watchers: tuple[Watcher, ...] = ()
         self.dsn = dsn
         self._password = password
         self._address = _bounded_by_server(dsn, timeouts)

@@ -1,10 +1,11 @@
 """One line for an app that exists: any Neon URL in, SQLAlchemy's `AsyncEngine` out."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, Literal, Never, TypeAlias, get_args
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.dialects import registry
 from sqlalchemy.ext import asyncio as sqlalchemy_asyncio
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,7 @@ from neonkit.db._wire.dialect import NeonDialect
 from neonkit.db._wire.passwords import PasswordSource
 from neonkit.db._wire.pool import Pool, refuse_strangers, replace_stale
 from neonkit.db._wire.returning_connection import ReturningConnection
+from neonkit.db._wire.sent_statements import Watcher
 from neonkit.dsn import Dsn
 from neonkit.errors import ConfigurationError
 
@@ -132,19 +134,44 @@ def is_behind_pooler(engine: AsyncEngine) -> bool:
     return isinstance(dialect, NeonDialect) and dialect.connector.has_pooler
 
 
+@contextmanager
+def watching(engine: Engine, watcher: Watcher) -> Iterator[None]:
+    """Tell somebody of each statement of `create_engine`'s engine, for the block.
+
+    Nobody listens to SQLAlchemy's events for that, which cost each statement more than it does.
+
+    Raises:
+        ConfigurationError: the engine is another's.
+    """
+    connector = _dialect_of(engine).connector
+    connector.watchers += (watcher,)
+    try:
+        yield
+    finally:
+        connector.watchers = tuple(each for each in connector.watchers if each is not watcher)
+
+
+def is_ours(engine: Engine) -> bool:
+    """True if `create_engine` made it."""
+    return isinstance(engine.dialect, NeonDialect)
+
+
 def dsn_of(connection: Connection) -> Dsn:
     """The address of a connection of `create_engine`'s engine, password included.
 
     Raises:
         ConfigurationError: the engine is another's.
     """
-    dialect = connection.dialect
+    return _dialect_of(connection.engine).connector.dsn
+
+
+def _dialect_of(engine: Engine) -> NeonDialect:
+    dialect = engine.dialect
     if not isinstance(dialect, NeonDialect):
         raise ConfigurationError(
-            "this needs an engine made by neonkit.create_engine, not one for "
-            f"{connection.engine.url!r}"
+            f"this needs an engine made by neonkit.create_engine, not one for {engine.url!r}"
         )
-    return dialect.connector.dsn
+    return dialect
 
 
 def _no_such_arguments(names: Iterable[str]) -> str:

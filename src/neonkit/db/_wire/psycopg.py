@@ -432,8 +432,9 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_psycopg_connectio
     async def open_cursor(self, cursor: Any, sql: Any, arguments: Any) -> None:
         """Declare a cursor in a transaction."""
         async with self._execute_mutex:
-            await self._prove(Sending.TRANSACTION)
-            await self.bounded(self._declare(cursor, sql, arguments))
+            with self.telling(sql):
+                await self._prove(Sending.TRANSACTION)
+                await self.bounded(self._declare(cursor, sql, arguments))
         self.writes.note(None, sql)
 
     async def _declare(self, cursor: Any, sql: Any, arguments: Any) -> None:
