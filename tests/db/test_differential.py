@@ -6,7 +6,7 @@
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
-from neonkit.db import Driver, TimeoutPolicy, listen
+from neonkit.db import Driver, SentStatement, TimeoutPolicy, watching
+from neonkit.db._plans.reads import read_by_plan
 from neonkit.db._units import sessions
 from neonkit.db._units.sessions import session_factory
 from neonkit.db._wire.phases import Sending
@@ -42,10 +43,6 @@ LOCK_SECONDS = 0.02  # each wait is for the program's other session, and in vain
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
 
-class _Sent(Protocol):
-    sending: Sending
-
-
 @dataclass
 class Stage:
     """Where programs are played.
@@ -54,6 +51,8 @@ class Stage:
         played: how many were.
         lone: how many of them sent a write that committed as itself.
         lone_writes: how many such writes there were.
+        short: how many of them read by a ready plan.
+        short_reads: how many such reads there were.
     """
 
     stock: AsyncEngine
@@ -61,6 +60,8 @@ class Stage:
     played: int = 0
     lone: int = 0
     lone_writes: int = 0
+    short: int = 0
+    short_reads: int = 0
 
     async def on_stock(self, program: Program) -> object:
         """What a program comes to on stock sessions."""
@@ -68,12 +69,13 @@ class Stage:
 
     async def on_ours(self, program: Program) -> object:
         """What it comes to on ours."""
-        before = self.lone_writes
+        before = self.lone_writes, self.short_reads
         outcome = await self._play(
             session_factory(self.ours, lone_writes=True, ready_plans=True), program
         )
         self.played += 1
-        self.lone += self.lone_writes > before
+        self.lone += self.lone_writes > before[0]
+        self.short += self.short_reads > before[1]
         return outcome
 
     async def _play(self, sessions: Callable[[], AsyncSession], program: Program) -> object:
@@ -88,10 +90,16 @@ class Stage:
             }
         return story, rows
 
-    def note(self, _connection: object, cursor: _Sent, statement: str, *_: object) -> None:
+    def note(self, sent: SentStatement) -> None:
         """Count the writes that went alone."""
-        if cursor.sending is Sending.LONE and not statement.startswith("SELECT"):
+        if sent.sending is Sending.LONE and not sent.sql.startswith("SELECT"):
             self.lone_writes += 1
+
+    async def note_read(self, *read: Any) -> Any:  # noqa: ANN401  # passed on
+        """Count the reads that went by a plan."""
+        result = await read_by_plan(*read)
+        self.short_reads += result is not None
+        return result
 
     async def on_both(self, program: Program) -> tuple[object, object]:
         """What a program comes to on ours, and on stock sessions: the same, if it ever is.
@@ -130,12 +138,18 @@ async def stage(
             stock_engine(waiting_as_long) as stock,
         ):
             stage = Stage(stock, ours.engine)
-            listen(ours.engine.sync_engine, "after_cursor_execute", stage.note)
             for engine in (stock, ours.engine):
                 event.listen(engine.sync_engine, "connect", _mark)
-            yield stage
-    print(f"{stage.played} programs, {stage.lone} with lone writes")  # noqa: T201  # for -s and -rP
+            with (
+                watching(ours.engine.sync_engine, stage.note),
+                pytest.MonkeyPatch.context() as patch,
+            ):
+                patch.setattr(sessions, "read_by_plan", stage.note_read)
+                yield stage
+    roads = f"{stage.lone} with lone writes, {stage.short} with reads by ready plans"
+    print(f"{stage.played} programs, {roads}")  # noqa: T201  # for -s and -rP
     assert stage.lone >= stage.played / 5
+    assert request.param == "psycopg" or stage.short >= stage.played / 2
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sqlmodel import Field, Relationship, SQLModel, col, select
 
 from neonkit import Database, create_engine
 from neonkit.db import AsyncSession
-from neonkit.db._plans.reads import read_by_plan
+from neonkit.db._plans.reads import ReadyRead, read_by_plan
 from neonkit.db._plans.reasons import Call, why_not_by_plan
 from neonkit.local import WireProxy
 from support.stock import listening
@@ -63,10 +63,10 @@ def by_plan(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What was read by a plan."""
     taken: list[object] = []
 
-    def note(session: Any, call: Call, begin_on: Any, leave: Any) -> Any:  # noqa: ANN401  # passed on
-        result = read_by_plan(session, call, begin_on, leave)
+    async def note(session: Any, read: ReadyRead, begin_on: Any, leave: Any) -> Any:  # noqa: ANN401  # passed on
+        result = await read_by_plan(session, read, begin_on, leave)
         if result is not None:
-            taken.append(call.statement)
+            taken.append(read.sent.statement)
         return result
 
     monkeypatch.setattr("neonkit.db._units.sessions.read_by_plan", note)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    literal,
     text,
     update,
 )
@@ -308,6 +309,30 @@ async def _read(seat: Seat, which: int, _value: int) -> object:
     return [_look_at(row) for row in rows]
 
 
+async def _get(seat: Seat, which: int, value: int) -> object:
+    row = await seat.session.get(READABLE[which % len(READABLE)], value)
+    if row is not None and row not in seat.known:
+        seat.known.append(row)
+    return None if row is None else _look_at(row)
+
+
+async def _read_columns(seat: Seat, which: int, value: int) -> object:
+    """Columns, an entity beside a scalar subquery, one value, and what `execute` gives."""
+    count = select(func.count(Note.id)).scalar_subquery()
+    if value == 0:
+        found = await seat.session.exec(select(Author, count).order_by(Author.id))
+        return [(_look_at(author), number) for author, number in found.all()]
+    if value == 1:
+        return await seat.session.scalar(select(Author.age).where(Author.id == which))
+    if value == 2:
+        rows = await seat.session.execute(select(Book.title, count.label("n")).limit(which))
+        return [(row.n, row[0], row._mapping["n"]) for row in rows.all()]
+    if value == 3:
+        return sorted((await seat.session.scalars(select(Tag.label))).all())
+    missing = await seat.session.exec(select(literal(10) / Author.age).where(Author.id == which))
+    return [int(each) for each in missing.all()]
+
+
 async def _lock(seat: Seat, which: int, value: int) -> object:
     kind = READABLE[which % len(READABLE)]
     query = select(kind).where(kind.id == value).with_for_update()
@@ -438,7 +463,9 @@ OPERATIONS: dict[str, tuple[int, Callable[[Seat, int, int], Awaitable[object]]]]
     "roll back": (5, _rollback),
     "begin nested": (3, _begin_nested),
     "end nested": (4, _end_nested),
-    "read": (4, _read),
+    "read": (8, _read),
+    "get": (5, _get),
+    "read columns": (5, _read_columns),
     "lock": (2, _lock),
     "text": (2, _run_text),
     "update": (2, _update),

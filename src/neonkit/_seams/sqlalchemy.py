@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
+from weakref import ref
 
 import sqlalchemy
 from sqlalchemy import (
@@ -42,7 +43,8 @@ from sqlalchemy.orm.identity import IdentityMap
 from sqlalchemy.orm.loading import _new_runid
 from sqlalchemy.orm.session import SessionTransactionState
 from sqlalchemy.orm.strategies import _LazyLoader as LazyLoader
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
+from sqlalchemy.pool.base import _ConnectionFairy
 from sqlalchemy.sql._util_cy import anon_map
 from sqlalchemy.sql.cache_key import NO_CACHE, CacheConst, HasCacheKey
 from sqlalchemy.sql.compiler import WARN_LINTING, SQLCompiler
@@ -241,6 +243,11 @@ def connect_by(engine: Engine, connect: Callable[[Engine], Connection]) -> None:
     engine._option_cls = _FollowingEngine
 
 
+def connects_by(engine: Engine, connect: Callable[[Engine], Connection]) -> bool:
+    """True if that is what an engine makes its connections by."""
+    return engine._connection_cls is connect
+
+
 class BorrowedPlace:
     """Somebody else's place in the pool: to close it gives nothing back."""
 
@@ -397,11 +404,66 @@ class Selected(NamedTuple):
     is_single_entity: bool
 
 
+class Returned(NamedTuple):
+    """How a compiled statement that returns rows, and was executed before, is sent and read.
+
+    Attributes:
+        compiled: the statement.
+        names: of the columns.
+        tuples: rows of the driver's, each value as its column's type has it.
+        processors: of the parameters, by name.
+        order: of the parameters.
+    """
+
+    compiled: SQLCompiler
+    names: tuple[str, ...]
+    tuples: Callable[[Sequence[Any]], Sequence[Sequence[Any]]]
+    processors: Mapping[str, Callable[[Any], Any]]
+    order: tuple[str, ...]
+
+    def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Put values in the statement's order, as the driver takes them."""
+        return arguments_of(values, self.processors, self.order)
+
+
+def returned_by(compiled: SQLCompiler) -> Returned | None:
+    """How a compiled statement is sent and read; `None` where it takes SQLAlchemy's execution.
+
+    That is due where it was not executed yet, returns nothing, or has values or text that are made
+    for each execution.
+    """
+    columns: Internal = compiled._cached_metadata
+    is_made_anew = (
+        compiled.literal_execute_params
+        or compiled.post_compile_params
+        or compiled.insert_prefetch
+        or compiled.update_prefetch
+        or compiled.execution_options
+    )
+    if columns is None or is_made_anew:
+        return None
+    processors = cast("Mapping[str, Callable[[Any], Any]]", compiled._bind_processors)
+    order = tuple(compiled.positiontup or ())
+    return Returned(compiled, tuple(columns.keys), tuples_from(columns), processors, order)
+
+
+def arguments_of(
+    values: Mapping[str, Any],
+    processors: Mapping[str, Callable[[Any], Any]],
+    order: Iterable[str],
+) -> tuple[Any, ...]:
+    """Put values in a statement's order, each as its processor makes it."""
+    return tuple(
+        [processors[name](values[name]) if name in processors else values[name] for name in order]
+    )
+
+
 def compiled_with_values(
-    statement: Select[*tuple[Any, ...]], engine: Engine, given: Mapping[str, Any]
+    statement: Executable, engine: Engine, given: Mapping[str, Any]
 ) -> tuple[object, dict[str, Any]]:
     """A statement as its engine keeps it compiled, and the values of this one, by name."""
-    compiled, extracted, of_params, _ = statement._compile_w_cache(
+    element: Internal = statement
+    compiled, extracted, of_params, _ = element._compile_w_cache(
         engine.dialect,
         compiled_cache=engine._compiled_cache,
         column_keys=sorted(given),
@@ -588,6 +650,32 @@ def raise_handled(
     )
 
 
+def is_outdated(record: ConnectionPoolEntry, pool: Pool) -> bool:
+    """True if a connection of a pool's is replaced before it is used again."""
+    entry: Any = record
+    started: float = entry.starttime
+    return pool._invalidate_time > started or entry._soft_invalidate_time > started
+
+
+def place_of(pool: Pool, record: ConnectionPoolEntry | None) -> PoolProxiedConnection:
+    """SQLAlchemy's place around a connection that was taken without one, as a checkout makes it."""
+    entry: Any = record
+    place = _ConnectionFairy(pool, entry.dbapi_connection, entry, pool._should_log_debug())
+    entry.fairy_ref = ref(place, _forget)
+    place._counter = 1
+    return place
+
+
+def _forget(_reference: object) -> None:
+    """SQLAlchemy gives its own references a callback that does nothing, too."""
+
+
+def schema_changed_at(dialect: Dialect) -> float:
+    """When tables were last changed by this process, on the wall clock, as far as it knows."""
+    changed: float = getattr(dialect, "_invalidate_schema_cache_asof", 0.0)
+    return changed
+
+
 def lend(engine: Engine) -> PoolProxiedConnection:
     """A connection of the pool's; errors are those of `engine.connect()`."""
     try:
@@ -667,6 +755,8 @@ _SANDBOX = "what a test writes through the engine stays, and later tests see it"
 _STOCK_OPTIONS = "what the driver does on an engine with options stays after a rollback"
 _PINNED = "a session fails after its first read, or holds a connection until its end"
 _PLANS = "rows become the wrong objects or values, or reads cost what they cost SQLAlchemy"
+_TAKEN = "a connection that failed is lent again, or its error is of another class"
+_MADE_ANEW = "a column gets no default, or a statement the values of an earlier one"
 _LISTS = "a list repeats rows, leaves some out, or counts them wrongly"
 _ORPHANS = "a row that others need is deleted, and they are orphaned in silence"
 _PREPARES = "an IN with another number of values is prepared anew, or finds other rows"
@@ -805,6 +895,39 @@ SEAMS: Final = (
     Seam("sqlalchemy.orm:InstanceState", "_commit", "(self, dict_, keys)", _PLANS),
     Seam("sqlalchemy.orm:InstanceState", "_commit_all", "(self, dict_, instance_dict)", _PLANS),
     Seam("sqlalchemy.orm.loading", "getters", LITERAL, _PLANS),
+    # connections that are taken out of the pool as they are
+    *(
+        Seam(owner, name, ATTRIBUTE, _TAKEN)
+        for owner, name in (
+            ("sqlalchemy.pool:Pool", "_invalidate_time"),
+            ("sqlalchemy.pool.base:_ConnectionRecord", "_soft_invalidate_time"),
+            ("sqlalchemy.pool.base:_ConnectionRecord", "fairy_ref"),
+            ("sqlalchemy.pool.base:_ConnectionFairy", "_counter"),
+        )
+    ),
+    Seam(
+        "sqlalchemy.pool.base:_ConnectionFairy",
+        "__init__",
+        "(self, pool, dbapi_connection, connection_record, echo)",
+        _TAKEN,
+    ),
+    Seam("sqlalchemy.pool:Pool", "_should_log_debug", "(self)", _TAKEN),
+    Seam(
+        "sqlalchemy.dialects.postgresql.asyncpg:PGDialect_asyncpg",
+        "_invalidate_schema_cache_asof",
+        ATTRIBUTE,
+        "a statement that is older than its table fails again and again",
+    ),
+    *(
+        Seam("sqlalchemy.sql.compiler:SQLCompiler", name, ATTRIBUTE, _MADE_ANEW)
+        for name in (
+            "execution_options",
+            "insert_prefetch",
+            "literal_execute_params",
+            "post_compile_params",
+            "update_prefetch",
+        )
+    ),
     # what a SELECT is made of
     *(
         Seam("sqlalchemy:Select", name, ATTRIBUTE, _LISTS)

@@ -65,7 +65,7 @@ class Database:
         *,
         lone_writes: bool = True,
         open_reads: bool = True,
-        ready_plans: bool = False,
+        ready_plans: bool = True,
     ) -> None:
         self._connector = connector = _connector_of(engine)
         self.engine = engine

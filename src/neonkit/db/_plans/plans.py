@@ -13,6 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from neonkit._seams.sqlalchemy import (
     EntityGetters,
     Selected,
+    arguments_of,
     is_missing_key,
     next_run,
     result_of_chunks,
@@ -51,13 +52,8 @@ class Plan:
 
     def arguments(self, values: dict[str, Any]) -> tuple[Any, ...]:
         """Put values in the statement's order, as the driver takes them."""
-        processors, order = self.selected.processors, self.compiled.positiontup or ()
-        return tuple(
-            [
-                processors[name](values[name]) if name in processors else values[name]
-                for name in order
-            ]
-        )
+        order = self.compiled.positiontup or ()
+        return arguments_of(values, self.selected.processors, order)
 
     def is_heard(self) -> bool:
         """True if somebody listens to the loading of an entity."""

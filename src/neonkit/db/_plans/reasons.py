@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, Select
+from sqlalchemy import Connection, Select
 from sqlalchemy.orm import Session, SessionTransactionOrigin
 
 from neonkit._seams.sqlalchemy import (
@@ -12,26 +12,15 @@ from neonkit._seams.sqlalchemy import (
     has_usual_load_options,
     is_active,
     is_clean,
-    is_echoing,
     is_orm_statement,
     is_tested_sqlalchemy,
     listeners_of,
 )
-from neonkit.db._wire.dialect import NeonDialect
-from neonkit.db._wire.listeners import heard_by_others
-from neonkit.db._wire.returning_connection import has_foreign_listeners, is_returned
+from neonkit.db._wire.returning_connection import is_returned
+from neonkit.db._wire.short_way import why_not_short
 
 _OURS = {"after_begin": 1}  # that of `_units.sessions`, on every session
 _SESSION_EVENTS = ("do_orm_execute", "after_begin", "loaded_as_persistent")
-_ENGINE_EVENTS = (
-    "begin",
-    "rollback",
-    "before_execute",
-    "before_cursor_execute",
-    "after_cursor_execute",
-    "after_execute",
-)
-_DIALECT_EVENTS = ("do_execute", "handle_error")
 
 
 class Call(NamedTuple):
@@ -59,7 +48,7 @@ def why_not_by_plan(session: Session, call: Call) -> str | None:
         _why_not_asked(call)
         or _why_not_session(session)
         or _why_not_now(session)
-        or _why_not_engine(session.bind)
+        or why_not_short(session.bind)
     )
 
 
@@ -101,21 +90,3 @@ def _why_not_now(session: Session) -> str | None:
     if not all(map(is_returned, starts)):
         return "the session holds a connection"
     return None
-
-
-def _why_not_engine(bind: object) -> str | None:
-    if not isinstance(bind, Engine):
-        return "the session is bound to no engine"
-    dialect = bind.dialect
-    if not isinstance(dialect, NeonDialect) or not dialect.has_plans:
-        return "its driver has no plans"
-    if not dialect.connector.has_read_committed:
-        return "reads of a transaction share a snapshot"
-    if bind.get_execution_options() or is_echoing(bind):
-        return "the engine has options, or logs"
-    if has_foreign_listeners(bind.pool):
-        return "somebody listens to the pool"
-    name = heard_by_others(bind, _ENGINE_EVENTS) or heard_by_others(
-        bind, _DIALECT_EVENTS, bind.dialect
-    )
-    return None if name is None else f"somebody listens to {name}"

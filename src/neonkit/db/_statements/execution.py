@@ -30,6 +30,7 @@ from neonkit.db._statements.keyed_statement import (
     parameters_of,
     reads_only,
 )
+from neonkit.db._statements.short_execution import execute_shortly
 from neonkit.db._templates import Bound, build_once
 from neonkit.db._units.lone_writes import why_not_on
 from neonkit.db._units.sessions import AsyncSession, is_beginning_heard
@@ -86,7 +87,7 @@ class _Done(NamedTuple):
 
     names: tuple[str, ...]
     rows: Sequence[Sequence[Any]]
-    result: CursorResult[Any]
+    result: CursorResult[Any] | None = None
 
     @classmethod
     def of(cls, result: CursorResult[Any]) -> Self:
@@ -97,7 +98,9 @@ class _Done(NamedTuple):
 
     def answer(self) -> Result[Any]:
         """The result for whoever asked."""
-        return rows_by_name(self.names, self.rows) if self.names else self.result
+        return (
+            self.result if self.result and not self.names else rows_by_name(self.names, self.rows)
+        )
 
 
 async def execute_unit(route: StatementRoute, unit: StatementUnit) -> Result[Any]:
@@ -176,6 +179,10 @@ async def _execute(
 ) -> _Done:
     if is_beginning_heard():  # such as row-level security by hand, which holds for this one too
         return await _execute_in_session(route, statement, parameters)
+    if route.is_open:
+        answer = await execute_shortly(route.bind, statement, parameters, is_lone=route.is_lone)
+        if answer is not None:
+            return _Done(answer.names, answer.rows)
     return await greenlet_spawn(_execute_alone, route, statement, parameters)
 
 

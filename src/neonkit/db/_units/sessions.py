@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-from sqlalchemy import Connection, Engine, Executable, event
+from sqlalchemy import Connection, Engine, Executable, Result, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session as SQLAlchemySession
 from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
-from sqlalchemy.util import EMPTY_DICT
+from sqlalchemy.util import EMPTY_DICT, await_
 from sqlmodel.ext.asyncio.session import AsyncSession as SQLModelAsyncSession
 from sqlmodel.orm.session import Session as SQLModelSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from neonkit._seams.sqlalchemy import listeners_of
+from neonkit._seams.sqlmodel import deprecated_as_sqlmodels, sqlmodels_execute
 from neonkit.db._conditions import Guard
-from neonkit.db._plans.reads import read_by_plan
+from neonkit.db._plans.reads import ReadyRead, read_by_plan, ready_read
 from neonkit.db._plans.reasons import Call
 from neonkit.db._scope import current_scope
 from neonkit.db._units.lone_writes import why_not_alone
@@ -35,6 +37,9 @@ from neonkit.errors import (
     SessionEndedError,
     UncommittedError,
 )
+
+_BUFFERED = {"prebuffer_rows": True}  # as SQLAlchemy's asynchronous session asks for it
+_EXECUTING = ("exec", "scalars", "scalar", "_execute_internal")
 
 _NOT_OURS = (
     "neonkit.AsyncSession works over neonkit's own synchronous session: derive {name} from "
@@ -68,7 +73,7 @@ class Session(SQLModelSession):
         *args: Any,
         lone_writes: bool = True,
         open_reads: bool = True,
-        ready_plans: bool = False,
+        ready_plans: bool = True,
         is_read_only: bool = False,
         is_guarded: bool = False,
         **options: Any,
@@ -79,7 +84,7 @@ class Session(SQLModelSession):
         takes_stock_road = _is_stock(self, options)
         self.lone_writes = lone_writes and not (is_read_only or takes_stock_road)
         self.open_reads = open_reads and not takes_stock_road
-        self.ready_plans = ready_plans and self.open_reads
+        self.ready_plans = ready_plans and self.open_reads and _executes_as_ours(type(self))
         self.is_read_only = is_read_only
         self.is_guarded = is_guarded
         self.is_committing = False
@@ -141,16 +146,24 @@ class Session(SQLModelSession):
         execution_options: Mapping[str, Any] = EMPTY_DICT,
         **rest: Any,
     ) -> Any:  # noqa: ANN401  # SQLAlchemy's own
-        if self.ready_plans and not self._has_ended:
+        if self.ready_plans:
             wants_scalar = rest.pop("_scalar_result", False)
-            call = Call(statement, params, execution_options, rest)
-            result = read_by_plan(self, call, self.begin_on, self._leave)
+            read = self.ready_read(Call(statement, params, execution_options, rest))
+            result = None if read is None else await_(self.read(read))
             if result is not None:
                 return result.scalar() if wants_scalar else result
             rest["_scalar_result"] = wants_scalar
         return super()._execute_internal(
             statement, params, execution_options=execution_options, **rest
         )
+
+    def ready_read(self, call: Call) -> ReadyRead | None:
+        """What it reads by a plan; `None` where SQLAlchemy's own road is due."""
+        return None if self._has_ended else ready_read(self, call)
+
+    async def read(self, read: ReadyRead) -> Result[Any] | None:
+        """Read by a plan; `None` where SQLAlchemy's own road is due, and nothing was sent."""
+        return await read_by_plan(self, read, self.begin_on, self._leave)
 
     def begin_on(self, wire: UnitOfWorkConnection) -> None:
         """Let a connection go on with the session's unit of work, in the open if it is."""
@@ -212,8 +225,8 @@ class AsyncSession(SQLModelAsyncSession):
     Args:
         *args: SQLModel's own.
         **options: SQLModel's own, `lone_writes` and `open_reads`: `False` sends a transaction
-            around every write, or every read; and `ready_plans`: `True` lets plain reads
-            on asyncpg go by ready plans, past SQLAlchemy's own execution.
+            around every write, or every read; and `ready_plans`: `False` sends plain reads on
+            asyncpg by SQLAlchemy's own execution, instead of by ready plans.
 
     Raises:
         ConfigurationError: `sync_session_class` is not derived from `neonkit.db.Session`.
@@ -227,6 +240,53 @@ class AsyncSession(SQLModelAsyncSession):
         if not issubclass(kind, Session):
             raise ConfigurationError(_NOT_OURS.format(name=kind.__qualname__))
         super().__init__(*args, **options)
+
+    if not TYPE_CHECKING:  # where they have SQLModel's own types
+
+        async def exec(self, statement: object, **options: Any) -> Any:  # noqa: ANN401  # as above
+            """Execute a statement, as SQLModel's does."""
+            result = await self._read(statement, None, options)
+            if result is None:
+                return await super().exec(statement, **options)
+            return result.scalars() if isinstance(statement, SelectOfScalar) else result
+
+        @deprecated_as_sqlmodels
+        async def execute(self, statement: object, params: object = None, **options: Any) -> Any:  # noqa: ANN401  # as above
+            """Execute a statement, as SQLAlchemy's does."""
+            result = await self._read(statement, params, options)
+            if result is None:
+                return await sqlmodels_execute(self, statement, params, **options)
+            return result
+
+    async def _read(
+        self, statement: object, params: object, options: Mapping[str, Any]
+    ) -> Result[Any] | None:
+        """Read by a plan, without a greenlet; `None` where that cannot be, and nothing was sent."""
+        session = self.sync_session
+        if not session.ready_plans:
+            return None
+        rest = dict(options)
+        params = rest.pop("params", params)
+        usual = {**rest.pop("execution_options", EMPTY_DICT), **_BUFFERED}
+        read = session.ready_read(Call(statement, params, usual, rest))
+        return None if read is None else await session.read(read)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it; where it has no connection that waits for nothing, and takes no task."""
+        if self.sync_session.starts or type(self).close is not AsyncSession.close:
+            await super().__aexit__(kind, error, traceback)
+        else:
+            self.sync_session.close()
+
+
+def _executes_as_ours(kind: type[Session]) -> bool:
+    """True if no class of somebody else's comes between a call and the plans."""
+    return all(getattr(kind, name) is getattr(Session, name) for name in _EXECUTING)
 
 
 def _is_stock(session: Session, options: Mapping[str, Any]) -> bool:
@@ -326,7 +386,7 @@ def session_factory(
     is_read_only: bool = False,
     lone_writes: bool = False,
     open_reads: bool = True,
-    ready_plans: bool = False,
+    ready_plans: bool = True,
 ) -> async_sessionmaker[AsyncSession]:
     """Make the factory of the sessions that are lent.
 
@@ -386,7 +446,9 @@ class LentSession:
         finally:
             is_quiet = session.sync_session.is_quiet()
             session.sync_session.end()
-            if is_quiet:
+            if not session.sync_session.starts:
+                session.sync_session.close()
+            elif is_quiet:
                 await session.close()  # it waits for nothing, so nothing can cancel it
             else:
                 await session.__aexit__(kind, error, traceback)

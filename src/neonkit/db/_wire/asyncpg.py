@@ -192,12 +192,7 @@ class AdaptedServerSideCursor(stock.AsyncAdapt_asyncpg_ss_cursor):
 
 
 class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connection):  # pyright: ignore[reportIncompatibleMethodOverride]  # SQLAlchemy has two names for one parameter
-    """SQLAlchemy's adapted connection of asyncpg's.
-
-    Attributes:
-        not_older_than: when tables were last changed by this process, on the wall clock;
-            statements that were prepared before are prepared anew.
-    """
+    """SQLAlchemy's adapted connection of asyncpg's."""
 
     _cursor_cls = AdaptedCursor  # type: ignore[assignment]  # a subclass, as SQLAlchemy intends
     _ss_cursor_cls = AdaptedServerSideCursor
@@ -211,7 +206,6 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
             prepared_statement_cache_size=_CACHED_STATEMENTS if keeps else 0,
             prepared_statement_name_func=_names().__next__ if keeps else _unnamed,
         )
-        self.not_older_than: float = 0
 
     @property
     def trips(self) -> int:  # type: ignore[override]  # it is only read

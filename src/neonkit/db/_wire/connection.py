@@ -67,9 +67,12 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
         budget: of the retries of all connections.
         trips: round trips since it was opened, the opening excepted.
         only_reads: whether this unit of work only reads, whatever the next one does.
+        not_older_than: when tables were last changed by this process, on the wall clock;
+            statements that were prepared before are prepared anew.
     """
 
     trips: int
+    not_older_than: float = 0
 
     def __init__(
         self,
@@ -120,6 +123,12 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             and self.isolation_level is None
             and not (self.is_read_only or self.only_reads or self.is_deferrable)
         )
+
+    def goes_in_the_open(self, sending: Sending) -> bool:
+        """True if a statement that is sent so needs no BEGIN."""
+        if sending is Sending.LONE:
+            return self.is_in_the_open and self.opening is None
+        return not self.needs_begin(sending)
 
     def defer_begin(self) -> None:
         """Let its unit of work go without BEGIN until a statement needs one."""
@@ -180,7 +189,7 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
 
     def send_next_alone(self) -> None:
         """Let the next statement commit as itself, where nothing was begun before it."""
-        if self.is_in_the_open and self.opening is None:
+        if self.goes_in_the_open(Sending.LONE):
             self._next = Sending.LONE
 
     def carry_check(self, compiled: object, sql: str, arguments: Any) -> tuple[str, Any] | None:
@@ -455,6 +464,13 @@ class UnitOfWorkConnection(TransactionModes, AsyncAdapt_dbapi_connection):
             return await_(waiting)
         except Exception as error:  # noqa: BLE001  # re-raised, translated
             self._handle_exception(error)
+
+    def raise_translated(self, error: BaseException) -> NoReturn:
+        """Raise what the driver raised, as the class that SQLAlchemy knows."""
+        try:
+            raise error  # SQLAlchemy keeps the traceback of what is being handled in its greenlet
+        except Exception as handled:  # noqa: BLE001  # re-raised, translated
+            self._handle_exception(handled)
 
     def _handle_exception(self, error: Exception) -> NoReturn:
         self._forget_values(error)

@@ -10,6 +10,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_
 
+from neonkit._seams.sqlalchemy import is_outdated, listeners_of
 from neonkit.db._scope import current_scope
 from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.connector import Connector
@@ -19,6 +20,9 @@ from neonkit.errors import ConfigurationError, OverloadedError
 
 # SQLAlchemy's log of each connection that is replaced would be `neonkit`'s, by the name of `Pool`
 logging.getLogger(__name__).setLevel(logging.WARNING)
+
+OUR_LISTENERS = {"checkout": 1, "checkin": 1, "reset": 0}
+"""How many listen to a pool's connections coming and going: those of `replace_stale`."""
 
 _WAITING_PER_SLOT = 20
 _WAITING_WHILE_AWAY = 1000
@@ -58,6 +62,14 @@ class Pool(AsyncAdaptedQueuePool):
         super().__init__(*args, **options)
         self._line = WaitingLine(self.size())
         self._began = float("-inf")
+        self.idle_seconds = float("inf")
+
+    def recreate(self) -> "Pool":
+        """Make an empty one of the same kind."""
+        another: Any = super().recreate()
+        another.idle_seconds = self.idle_seconds
+        made: Pool = another
+        return made
 
     @property
     def _connector(self) -> Connector[Any]:
@@ -84,6 +96,39 @@ class Pool(AsyncAdaptedQueuePool):
         if self.is_away:
             return len(self._line) >= _WAITING_WHILE_AWAY
         return self._line.counted >= _WAITING_PER_SLOT * self.size()
+
+    @property
+    def is_heard(self) -> bool:
+        """True if anybody but us listens to its connections coming and going."""
+        return any(len(listeners_of(self, name)) > ours for name, ours in OUR_LISTENERS.items())
+
+    def take_idle(self) -> ConnectionPoolEntry | None:
+        """Take a connection that lies idle and is known to be well; `None` where none does.
+
+        Nobody hears of it, and no place of SQLAlchemy's is made around it: `give_back` ends that.
+        """
+        if not self.checkedin() or not self._line.take_free():
+            return None
+        record = super()._do_get()
+        wire: Any = record.dbapi_connection
+        if wire is None or is_outdated(record, self) or self.is_stale(wire, record):
+            self._do_return_conn(record)
+            return None
+        record.info.pop(_IDLE_SINCE, None)
+        return record
+
+    def give_back(self, record: ConnectionPoolEntry) -> None:
+        """Take back what `take_idle` gave."""
+        record.info[_IDLE_SINCE] = time.monotonic()
+        self._do_return_conn(record)
+
+    def is_stale(self, connection: UnitOfWorkConnection, record: ConnectionPoolEntry) -> bool:
+        """True if the server closed a connection, another found it silent, or it idled too long."""
+        since = record.info.get(_IDLE_SINCE)
+        if since is None:
+            return False  # just opened: SQLAlchemy would give up, and its error is nobody's fault
+        idle = time.monotonic() - since
+        return connection.is_known_closed or connection.is_suspect or idle > self.idle_seconds
 
     def dispose(self) -> None:
         """Close what is idle or about to be opened."""
@@ -157,6 +202,7 @@ def replace_stale(pool: Pool, idle_seconds: float) -> None:
     Both are known here without a round trip. A peer that vanished silently is not; the kernel or
     the bound on every wait finds that one, and all that were opened before are replaced.
     """
+    pool.idle_seconds = idle_seconds
 
     def remember(_connection: UnitOfWorkConnection | None, record: ConnectionPoolEntry) -> None:
         record.info[_IDLE_SINCE] = time.monotonic()
@@ -165,11 +211,9 @@ def replace_stale(pool: Pool, idle_seconds: float) -> None:
         connection: UnitOfWorkConnection, record: ConnectionPoolEntry, _proxy: object
     ) -> None:
         connection.enter_service()
-        since = record.info.pop(_IDLE_SINCE, None)
-        if since is None:
-            return  # just opened: SQLAlchemy would give up, and its error is nobody's fault
-        idle = time.monotonic() - since
-        if connection.is_known_closed or connection.is_suspect or idle > idle_seconds:
+        is_stale = pool.is_stale(connection, record)
+        record.info.pop(_IDLE_SINCE, None)
+        if is_stale:
             raise exc.DisconnectionError
 
     event.listen(pool, "checkin", remember)

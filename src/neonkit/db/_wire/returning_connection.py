@@ -21,11 +21,10 @@ from sqlalchemy.util import await_
 from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.listeners import has_strangers
 from neonkit.db._wire.phases import Phase
+from neonkit.db._wire.pool import OUR_LISTENERS
 from neonkit.db._wire.retries import Retries
 
 Renew = Callable[[UnitOfWorkConnection], None]
-
-_OUR_LISTENERS = {"checkout": 1, "checkin": 1, "reset": 0}  # those of `replace_stale`
 
 
 class _Attempt:
@@ -251,4 +250,4 @@ def is_returned(connection: Connection) -> bool:
 
 def has_foreign_listeners(pool: AnyPool) -> bool:
     """True if somebody may count on one connection for a transaction."""
-    return any(has_strangers(pool, name, count) for name, count in _OUR_LISTENERS.items())
+    return any(has_strangers(pool, name, count) for name, count in OUR_LISTENERS.items())
