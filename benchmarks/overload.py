@@ -17,12 +17,12 @@ from pathlib import Path
 from benchmarks.weather_client import SUCCESS, Client, Service, percentile, served
 from neonkit.local import LocalServer
 
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 4.0  # of each measurement
 SETTLING = {"peak": 1.0, "overload": 4.0}  # seconds before it, which are not counted
 CALMING = 3.0  # seconds after it
 FACTOR = 5
-CONNECTIONS = 600
+CONNECTIONS = 1000
 AT_PEAK = 40  # clients that ask without a pause
 _TICK = 0.002
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")

@@ -47,6 +47,8 @@ class _Instance:
     def __init__(self, folder: Path, url: str) -> None:
         self._folder, self._url = folder, url
         self._stack = ExitStack()
+        folder.mkdir()
+        (folder / "visits_app.py").write_text(APP)
 
     async def start(self, balancer: Balancer) -> None:
         """Start it, and wait until the balancer has seen it."""
@@ -79,7 +81,6 @@ async def test_rolling_restarts(tmp_path: Path) -> None:
 
     `NEONKIT_RESTARTS=20` makes the run long.
     """
-    (tmp_path / "visits_app.py").write_text(APP)
     server = await LocalServer.start(tmp_path / "postgres", is_durable=False)
     statuses: Counter[tuple[bytes, int]] = Counter()
     balancer, has_ended = Balancer(), asyncio.Event()
@@ -92,10 +93,9 @@ async def test_rolling_restarts(tmp_path: Path) -> None:
 
     await _execute(server.url, "CREATE TABLE visits AS SELECT 0 AS n")
     watching = asyncio.create_task(balancer.watch())
-    instances = [_Instance(tmp_path, server.url) for _ in range(2)]
+    instances = [_Instance(tmp_path / name, server.url) for name in ("left", "right")]
     try:
-        for instance in instances:
-            await instance.start(balancer)
+        await asyncio.gather(*(instance.start(balancer) for instance in instances))
         visiting = [asyncio.create_task(visit()) for _ in range(6)]
         for number in range(RESTARTS):
             instance = instances[number % 2]
@@ -104,8 +104,7 @@ async def test_rolling_restarts(tmp_path: Path) -> None:
         has_ended.set()
         await asyncio.gather(*visiting)
     finally:
-        for instance in instances:
-            await instance.stop(balancer)
+        await asyncio.gather(*(instance.stop(balancer) for instance in instances))
         watching.cancel()
         balancer.close()
     assert {status for _, status in statuses} == {200}

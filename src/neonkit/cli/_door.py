@@ -57,14 +57,19 @@ class Door:
         self._headers: list[tuple[bytes, bytes]] | None = None
         self._answer = self._id = b""
 
+    def lets_in(self) -> bool:
+        """Tell whether the door is open, and expect whoever comes in."""
+        if admission.is_closed and not draining.has_begun:
+            return False
+        admission.expect_one()
+        return True
+
     def refuse(self, data: bytes) -> Refused | None:
-        """Refuse what has come on a connection where nothing else is on its way.
+        """Refuse what has come to a closed door, where nothing else is on its way.
 
         Returns:
-            `None` where it is let in, or is not plainly one request.
+            `None` where it is not plainly one request, or from somebody who is always let in.
         """
-        if not admission.is_closed or draining.has_begun:
-            return None
         head = _HEAD.match(data)
         if head is None:
             return None

@@ -28,7 +28,7 @@ from neonkit.errors import (
     RequestTimeoutError,
     UriTooLongError,
 )
-from neonkit.web import HeadPolicy, refusal_of
+from neonkit.web import HeadPolicy, admission, refusal_of
 
 _log = logging.getLogger("neonkit")
 _access = logging.getLogger("neonkit.access")
@@ -171,6 +171,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._has_begun = False  # a message, in the bytes that are being read
         self._fields = self._size = self._framing = self._body = 0
+        self._is_let_in = False  # what comes now
+        self._refused_at = float("-inf")
         self._to_skip = 0  # bytes of the body of a request that was refused unread
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
@@ -201,12 +203,14 @@ class HttpProtocol(HttpToolsProtocol):
         """Read on, unless what came before was refused."""
         if self._refusal is not None or self._is_lingering:
             return
+        if not (data := self._skip(data)):
+            return
+        is_first = not self._is_in_message and not self._is_busy
+        self._is_let_in = is_first and self._door.lets_in()
+        if is_first and not self._is_let_in and (refused := self._door.refuse(data)):
+            self._answer_at_door(refused)
+            return
         self._unset_keepalive_if_required()
-        if (data := self._skip(data)) and not self._is_in_message and not self._is_busy:
-            refused = self._door.refuse(data)
-            if refused is not None:
-                self._answer_at_door(refused)
-                return
         self._has_begun = False
         before = self._body
         try:
@@ -271,6 +275,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._is_in_head = False
         if self.cycle is not before:
+            if self._is_let_in:
+                admission.let_in(self.cycle.scope)  # type: ignore[arg-type]  # as `_answer` says
             self.cycle.transport = self._ending  # type: ignore[assignment]  # as much of one as it uses
 
     def on_body(self, body: bytes) -> None:
@@ -308,7 +314,13 @@ class HttpProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing has come for long: go, with or without what the client has not read."""
-        self.drop()
+        left = self._refused_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:  # refusals do not wind the clock up again, because that costs too much
+            self.timeout_keep_alive_task = self.loop.call_later(
+                left, self.timeout_keep_alive_handler
+            )
+        else:
+            self.drop()
 
     def _should_upgrade(self) -> bool:
         """True if it asks for a WebSocket (RFC 6455, section 4.1); else it is a plain request."""
@@ -373,7 +385,9 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._to_skip = refused.to_come
         self._shared.idle[self] = None
-        super().on_response_complete()
+        self._refused_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            super().on_response_complete()
 
     # deadlines
 

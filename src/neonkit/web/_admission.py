@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
+from starlette.types import Scope
+
 from neonkit.errors import OverloadedError
 from neonkit.web._problems import TABLE, document
 from neonkit.web._request_ids import usable_request_id
@@ -24,10 +26,11 @@ _BEGUN_IN_A_TURN = 2
 _LONGEST_LINE = 1000
 _MEASURED = 16  # requests that were answered, from which it is told how fast a line moves
 _LONGEST_WAIT = 3.0  # seconds, of a burst: POOL_TIMEOUT is 5 by default
-_LONGEST_WAIT_IN_OVERLOAD = 0.5  # seconds: a longer line serves nobody more, and all of them later
+_LONGEST_WAIT_IN_OVERLOAD = 0.15  # seconds: a longer line serves nobody more, and all later
 _CALM = 1.0  # seconds without a refusal, after which an overload is over
 _ALWAYS_LET_IN = ("/health/", "/metrics")  # whoever watches must see an overload
 _ID = "0" * 32
+_LET_IN = "neonkit.let_in"
 
 
 class Line(Protocol):
@@ -66,7 +69,7 @@ class Admission:
         self._begin_again()
 
     def _begin_again(self) -> None:
-        self._begun = 0
+        self._begun = self._expected = 0
         self._line: deque[asyncio.Future[None]] = deque()
         self._ended_at: deque[float] = deque(maxlen=2 * _MEASURED)  # since there is a line
         self._is_turning = False
@@ -88,6 +91,27 @@ class Admission:
             return False
         self._note_refusal()
         return True
+
+    @staticmethod
+    def let_in(scope: Scope) -> None:
+        """Spare a request, which a door before the app has let in, the judgement of the app's."""
+        scope[_LET_IN] = True
+
+    @staticmethod
+    def has_let_in(scope: Scope) -> bool:
+        """Tell whether it was."""
+        return _LET_IN in scope
+
+    def expect_one(self) -> None:
+        """Count a request that is let in before its task has come to wait in line."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            self._expected += 1
+            if self._expected == 1:  # in the loop's next turn all of this one's have come
+                loop.call_soon(self._expect_none)
+
+    def _expect_none(self) -> None:
+        self._expected = 0
 
     async def begin(self, path: str) -> None:
         """Wait for a turn of the event loop in which few have begun."""
@@ -113,12 +137,13 @@ class Admission:
         """True if whoever comes last waits too long, as fast as requests are answered now."""
         if self._loop is not asyncio.get_running_loop():
             return False
-        waiting = len(self._line) + sum(line.waiting for line in self.lines)
+        in_line = len(self._line) + self._expected
+        waiting = in_line + sum(line.waiting for line in self.lines)
         if waiting < _MEASURED:
             self._ended_at.clear()
             return False
-        if len(self._line) >= _LONGEST_LINE or len(self._ended_at) < _MEASURED:
-            return len(self._line) >= _LONGEST_LINE
+        if in_line >= _LONGEST_LINE or len(self._ended_at) < _MEASURED:
+            return in_line >= _LONGEST_LINE
         pace = (self._clock() - self._ended_at[0]) / len(self._ended_at)
         longest = _LONGEST_WAIT_IN_OVERLOAD if self._refused else _LONGEST_WAIT
         return waiting * pace > longest and not any(line.is_catching_up for line in self.lines)

@@ -72,7 +72,7 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         note_entry(scope)
-        if is_http and admission.refuses(_path_in(scope)):
+        if is_http and not admission.has_let_in(scope) and admission.refuses(_path_in(scope)):
             await self._refuse(scope, send)
             return
         with open_scope() as spent:
