@@ -12,6 +12,8 @@ from argon2.low_level import Type
 from neonkit.auth import hash_password, needs_rehash, verify_password, weakness_of
 from neonkit.auth._cores import usable_cores
 from neonkit.auth._passwords import _nobodys_hash, _threads
+from neonkit.db import open_scope
+from neonkit.errors import OverloadedError
 
 PASSWORD = "analytical engines run on steam"
 
@@ -82,6 +84,19 @@ async def test_one_core_is_left_to_requests() -> None:
 
     assert 1 <= len(threads) <= most
     assert _threads()._max_workers == most
+
+
+async def test_who_could_not_be_answered_in_time_is_refused_at_once() -> None:
+    """Of many that come together, those whose turn would be too late; the others get theirs."""
+    hashed = await hash_password(PASSWORD)
+    with open_scope(timeout=0.2):
+        tried = (verify_password(PASSWORD, hashed) for _ in range(500))
+        answers = await asyncio.gather(*tried, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, OverloadedError)]
+
+    assert 0 < len(refused) < len(answers)
+    assert answers.count(True) == len(answers) - len(refused)
+    assert await verify_password(PASSWORD, hashed)
 
 
 @pytest.mark.parametrize(
