@@ -121,6 +121,27 @@ async def test_development_changes_no_other_machine(
     await connection.close()
 
 
+async def test_a_role_that_may_make_no_database_has_its_tables(
+    dsn: Dsn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Development makes the missing tables all the same, and says that it compared nothing."""
+    role = f"poor_{token_hex(4)}"
+    connection = await asyncpg.connect(dsn.for_libpq())
+    await connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'a' NOCREATEDB")
+    await connection.execute(f'GRANT ALL ON DATABASE "{dsn.database}" TO {role}')
+    await connection.execute(f"GRANT ALL ON SCHEMA public TO {role}")
+    table = Table("by_the_poor", MetaData(), Column("id", Integer))
+    poor = dsn.replace(user=role, password="a")
+    async with running(poor, tmp_path / "none", "development", metadata=table.metadata) as client:
+        assert (await client.get("/health/ready")).json() == READY
+    assert "models and tables were not compared" in caplog.text
+    assert "CREATEDB" in caplog.text
+    assert await connection.fetchval("SELECT to_regclass('by_the_poor')::text") == "by_the_poor"
+    await connection.execute(f"DROP OWNED BY {role} CASCADE")
+    await connection.execute(f"DROP ROLE {role}")
+    await connection.close()
+
+
 async def test_only_who_asks_has_the_tables_looked_at_again() -> None:
     """Behind, nothing is sent unasked, and asked for at most every 10 s, however often."""
     clock, sent = Clock(), Answers()

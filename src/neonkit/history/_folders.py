@@ -15,7 +15,10 @@ _FOREIGN = (
     "left alone: {file} says that Alembic itself runs the migrations in {owner}; go on with "
     "`alembic`, or let `neonkit adopt --carry-over` take them over"
 )
-_NONE = "there are no migrations in {folder}; `neonkit makemigrations` writes the first"
+_NONE = (
+    "there are no migrations in {folder}: `neonkit makemigrations` writes the first, or, where the "
+    "database has tables already, `neonkit adopt`"
+)
 
 
 @dataclass(frozen=True)
