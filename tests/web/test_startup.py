@@ -1,5 +1,6 @@
 """Start-up is over when the tables are what the release needs; until then there is no traffic."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -77,9 +78,10 @@ async def running(
 
 async def _until(client: httpx2.AsyncClient, path: str, said: object) -> httpx2.Response:
     """Ask until the answer's body is this; a start goes on in the background."""
-    answer = await client.get(path)
-    while answer.json() != said:
+    async with asyncio.timeout(60):
         answer = await client.get(path)
+        while answer.json() != said:
+            answer = await client.get(path)
     return answer
 
 
