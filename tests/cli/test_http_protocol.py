@@ -490,6 +490,7 @@ async def test_a_refusal_at_the_door_keeps_the_connection(served: Served, connec
 
 AT_THE_DOOR = {
     "a head": (GET + b"\r\n", [503]),
+    "a head of a page's": (GET + b"Origin: https://front.example\r\n\r\n", [503]),
     "a body with it": (LENGTH + b"2\r\n\r\nab", [503]),
     "two requests": ((GET + b"\r\n") * 2, [503, 503]),
     "chunks": (CHUNKED + b"1\r\na\r\n0\r\n\r\n", [503]),

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 from fastapi import FastAPI
-from httpx2 import AsyncClient
+from httpx2 import ASGITransport, AsyncClient
 
 import neonkit
 from neonkit import Settings
 from neonkit.web import admission
 from neonkit.web._admission import Admission
 
+FRONT = "https://front.example"
 _begun: list[float] = []
 
 
@@ -92,6 +93,25 @@ async def test_a_refusal_is_a_problem_like_any_other(client: AsyncClient, method
     for name in ("retry-after", "x-process-time", "server-timing", "x-content-type-options"):
         assert name in refused.headers
     assert (await client.request(method, "/work")).status_code == 200
+
+
+async def test_a_page_of_another_origin_reads_the_refusal() -> None:
+    """503, 413 and 431 have the CORS headers of every answer, so its script learns what to do."""
+    app = FastAPI()
+    settings = Settings(environment="test", cors_origins=[FRONT], max_body_bytes=1024)
+    neonkit.install(app, settings)
+    app.add_api_route("/work", lambda: None, methods=["POST"])
+    headers = {"Origin": FRONT}
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test") as client:
+        with _full():
+            busy = await client.post("/work", headers=headers)
+        large = await client.post("/work", headers=headers, content=b"1" * 1025)
+        long = await client.post("/work", headers=headers | {"X-Long": "a" * 40_000})
+
+    for status, answer in ((503, busy), (413, large), (431, long)):
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == FRONT
+        assert answer.headers["vary"] == "Origin"
 
 
 async def test_a_line_is_long_for_a_burst_and_short_in_an_overload() -> None:

@@ -16,13 +16,14 @@ from uvicorn.server import ServerState
 from neonkit.web import admission, draining, refusal_at_door
 
 # A head in which everybody sees the same one request (RFC 9112): what frames it otherwise, or wants
-# more than an answer, is not matched, and is refused behind the parser.
+# more than an answer, is not matched, and is refused behind the parser. So is what names an Origin:
+# a page's script reads the refusal only where the app's CORS headers let it.
 _HEAD = re.compile(
     rb"(?:GET|POST|PUT|PATCH|DELETE) (/[!-~]*+) HTTP/1\.1\r\n"
     rb"(?i:content-length:[ \t]*+([0-9]{1,5})\r\n"
     rb"|x-request-id:([^\r\n\0]*+)\r\n"
     rb"|connection:[ \t]*+(?:keep-alive|(close))\r\n"
-    rb"|(?!content-length|x-request-id|connection|transfer-encoding|expect|upgrade)"
+    rb"|(?!content-length|x-request-id|connection|transfer-encoding|expect|upgrade|origin)"
     rb"[!#$%&'*+.^_`|~0-9a-z-]++:[^\r\n\0]*+\r\n)*+\r\n"
 )
 _CLOSE = (b"connection", b"close")

@@ -73,7 +73,7 @@ class RequestMiddleware:
             return
         note_entry(scope)
         if is_http and not admission.has_let_in(scope) and admission.refuses(_path_in(scope)):
-            await self._refuse(scope, send)
+            await self._with_cors(self._refuse)(scope, receive, send)
             return
         with open_scope() as spent:
             request = RequestRecord(scope, receive, send, self, runtime)
@@ -87,7 +87,11 @@ class RequestMiddleware:
             finally:
                 request.finish()
 
-    async def _refuse(self, scope: ConnectionScope, send: Send) -> None:
+    def _with_cors(self, answer: ASGIApp) -> ASGIApp:
+        """Let a page of another origin read an answer of this middleware's own."""
+        return self.cors(answer) if self.cors else answer
+
+    async def _refuse(self, scope: ConnectionScope, _receive: Receive, send: Send) -> None:
         """Answer 503 without a look at the request."""
         status = HTTPStatus.SERVICE_UNAVAILABLE.value
         headers, body = refusal_at_door(_id_in(scope), has_hsts=self.security.has_hsts)
@@ -110,8 +114,7 @@ class RequestMiddleware:
                 raise
             late = RequestTimeoutError() if client.is_receiving else limit.error()
             response, _ = respond(late, request.runtime.problems, request.id)
-            answer = self.cors(response) if self.cors else response
-            await answer(request.scope, request.receive, request.send)
+            await self._with_cors(response)(request.scope, request.receive, request.send)
         finally:
             client.end()
             admission.end()
