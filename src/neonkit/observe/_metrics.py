@@ -19,9 +19,14 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from neonkit.db import PoolUse, Stage
+from neonkit.errors import ConfigurationError
 from neonkit.observe._statement_events import StatementEvent
 
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own; read when it is imported
+_NO_FOLDER = (
+    "several workers add up their metrics in files, and there is no folder for them ({}): mount a "
+    "tmpfs at /tmp, set PROMETHEUS_MULTIPROC_DIR to a folder that may be written, or run 1 worker"
+)
 _SAMPLING = 1.0  # seconds: what a worker's pool looks like to a scrape that another one answers
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
@@ -181,17 +186,25 @@ class Metrics:
 def share_metrics() -> Iterator[None]:
     """Let the processes that are started in the block add up their metrics.
 
-    They find the folder in PROMETHEUS_MULTIPROC_DIR, one of the block's own that goes with it.
+    They find the folder in PROMETHEUS_MULTIPROC_DIR, one of the block's own that goes with it: in
+    the folder that the environment names there, else where temporary files are.
+
+    Raises:
+        ConfigurationError: no folder can be made.
     """
-    previous = os.environ.get(_SHARED)
-    with TemporaryDirectory(prefix="neonkit-metrics-") as folder:
+    given = os.environ.get(_SHARED)
+    try:
+        own = TemporaryDirectory(prefix="neonkit-metrics-", dir=given or None)
+    except OSError as error:
+        raise ConfigurationError(_NO_FOLDER.format(error)) from None
+    with own as folder:
         os.environ[_SHARED] = folder
         try:
             yield
         finally:
             del os.environ[_SHARED]
-            if previous is not None:
-                os.environ[_SHARED] = previous
+            if given is not None:
+                os.environ[_SHARED] = given
 
 
 def forget_worker(pid: int) -> None:
