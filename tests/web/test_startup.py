@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 async def running(
     dsn: Dsn,
     folder: Path,
-    environment: str = "production",
+    environment: str | None = "production",
     metadata: MetaData | None = None,
 ) -> AsyncIterator[httpx2.AsyncClient]:
     """Lend a client of an app whose lifespan runs, in this process."""
@@ -141,6 +141,21 @@ async def test_a_role_that_may_make_no_database_has_its_tables(
     assert await connection.fetchval("SELECT to_regclass('by_the_poor')::text") == "by_the_poor"
     await connection.execute(f"DROP OWNED BY {role} CASCADE")
     await connection.execute(f"DROP ROLE {role}")
+    await connection.close()
+
+
+@pytest.mark.parametrize(("environment", "columns"), [("development", 2), (None, 1)])
+async def test_tables_change_where_development_is_said(
+    dsn: Dsn, tmp_path: Path, environment: str | None, columns: int
+) -> None:
+    """A database here alone may be people's own: without ENVIRONMENT only new tables are made."""
+    connection = await asyncpg.connect(dsn.for_libpq())
+    await connection.execute("CREATE TABLE note (id int)")
+    table = Table("note", MetaData(), Column("id", Integer), Column("more", Integer))
+    async with running(dsn, tmp_path / "none", environment, metadata=table.metadata) as client:
+        assert (await client.get("/health/ready")).json() == READY
+    count = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'note'"
+    assert await connection.fetchval(count) == columns
     await connection.close()
 
 

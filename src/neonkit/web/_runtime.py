@@ -37,9 +37,9 @@ from neonkit.observe import Metrics, log_slow_query, slower_than, watch_statemen
 from neonkit.resources import CursorPolicy
 from neonkit.settings import Settings, database_at
 from neonkit.web._admission import admission
-from neonkit.web._app_tables import AppTables
 from neonkit.web._problems import TABLE, Problem
 from neonkit.web._startup import Startup
+from neonkit.web._tables_at_start import TablesAtStart
 
 NameCaller = Callable[[HTTPConnection], str | None]
 BootStep = Callable[[Database], Awaitable[None]]
@@ -306,10 +306,19 @@ class Runtime:
         with open_scope(self.settings.request_timeout):
             await (tables.look() if self._is_elsewhere(database) else tables.bring())
 
-    async def _tables(self, database: Database) -> AppTables:
+    async def _tables(self, database: Database) -> TablesAtStart:
         direct = self._direct_dsn and await self.with_password(self._direct_dsn)
-        follows = not (self.settings.is_production or self.settings.is_test)
-        return AppTables(database, direct, self.history, self.metadata, follows)
+        return TablesAtStart(
+            database, direct, self.history, self.metadata, self._is_surely_development
+        )
+
+    @property
+    def _is_surely_development(self) -> bool:
+        """Whether somebody said so, or the database is the embedded one."""
+        settings = self.settings
+        if settings.is_production or settings.is_test:
+            return False
+        return settings.traffic_dsn is None or not settings.is_development_guessed
 
     async def _tell_unwritten(self, boot: asyncio.Task[None], database: Database) -> None:
         """Say in development that a revision lacks, once the app has started."""

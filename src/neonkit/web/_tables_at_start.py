@@ -35,7 +35,7 @@ _LEFT = (
 
 
 @dataclass(frozen=True)
-class AppTables:
+class TablesAtStart:
     """The tables that an app needs.
 
     Attributes:
