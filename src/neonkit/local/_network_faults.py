@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from neonkit.local._conversation import Moment
+from neonkit.local._protocol_messages import error_message
 
 When = Literal["before", "after", "during"]
 
@@ -30,6 +31,11 @@ class Refusal(StrEnum):
     POOL_FULL = "no more connections allowed (max_client_conn)"
     INSECURE = "connection is insecure (try using `sslmode=require`)"
     INTERNAL = "Internal error"
+
+
+def words_of(refusal: Refusal) -> bytes:
+    """A refusal as Neon's proxy sends it."""
+    return error_message("ERROR", "XX000", refusal)
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class NetworkFaults:
         slice_bytes: how many bytes are written at once; `None` for all that are there.
         cut: to be taken by one session.
         cuts: how many were taken.
-        refusal: what a new connection is told; `None` lets it in.
+        refusal: the message that a new connection is answered with; `None` lets it in.
         refusals_left: how many are told so; `None` for all.
         calm: cleared while nothing moves.
         awake: cleared while the database sleeps.
@@ -71,7 +77,7 @@ class NetworkFaults:
         self.slice_bytes: int | None = None
         self.cut: Cut | None = None
         self.cuts = 0
-        self.refusal: str | None = None
+        self.refusal: bytes | None = None
         self.refusals_left: int | None = None
         self.calm = asyncio.Event()
         self.calm.set()
@@ -98,12 +104,12 @@ class NetworkFaults:
         self._alarm = None
         self.awake.set()
 
-    async def admit(self) -> str | None:
-        """Wait as a login does; give what a client is refused with."""
+    async def admit(self) -> bytes | None:
+        """Wait as a login does; give the message that a client is refused with."""
         if not self.awake.is_set():
             if self._alarm is None:
                 if self.wake_seconds is None:
-                    return Refusal.UNREACHABLE
+                    return words_of(Refusal.UNREACHABLE)
                 self.wake(self.wake_seconds)
             await self.awake.wait()
         if self.refusal is None or self.refusals_left == 0:

@@ -9,7 +9,7 @@ from typing import Protocol
 from neonkit.local._conversation import Conversation
 from neonkit.local._listening_address import ListeningAddress
 from neonkit.local._neon_login import login_error_as_neon, startup_as_neon
-from neonkit.local._network_faults import Line, NetworkFaults, Refusal, When
+from neonkit.local._network_faults import Line, NetworkFaults, Refusal, When, words_of
 from neonkit.local._protocol_messages import (
     CANCEL_REQUEST,
     GSS_REQUEST,
@@ -17,7 +17,6 @@ from neonkit.local._protocol_messages import (
     Framing,
     FramingError,
     Piece,
-    error_message,
     startup_code,
     startup_size,
     without_channel_binding,
@@ -184,9 +183,9 @@ class ProxiedSession:
             try:
                 self._server, self._to_server = await self._connect()
             except OSError:
-                refusal = Refusal.UNREACHABLE
+                refusal = words_of(Refusal.UNREACHABLE)
         if refusal is not None or self._server is None or self._to_server is None:
-            self._to_client.write(error_message("ERROR", "XX000", refusal or ""))
+            self._to_client.write(refusal or b"")
             return
         upward, downward = Line(self._faults), Line(self._faults)
         self._packet = packet
@@ -198,11 +197,11 @@ class ProxiedSession:
             self._tell_client(downward),
         )
 
-    def _refusal_of_neon(self) -> str | None:
+    def _refusal_of_neon(self) -> bytes | None:
         has_tls = isinstance(self._entrance.tls, ssl.SSLContext)
         is_encrypted = self._to_client.get_extra_info("ssl_object") is not None
         is_refused = self._entrance.is_neon and has_tls and not is_encrypted
-        return Refusal.INSECURE if is_refused else None
+        return words_of(Refusal.INSECURE) if is_refused else None
 
     async def _relay(self, *ways: Coroutine[object, object, None]) -> None:
         """Let both directions run, until one of them ends."""

@@ -207,16 +207,24 @@ class WireProxy:
         for session in self._sessions.values():
             act(session.client_socket)
 
-    def refuse(self, text: str = Refusal.UNREACHABLE, *, times: int | None = None) -> None:
+    def refuse(
+        self,
+        text: str = Refusal.UNREACHABLE,
+        *,
+        times: int | None = None,
+        sqlstate: str | None = None,
+    ) -> None:
         """Let no new connection in, and tell it so as Neon does: an ERROR with SQLSTATE XX000.
 
         Args:
             text: one of `Refusal`, or another.
             times: how many; all until `admit` by default.
+            sqlstate: says FATAL with this code instead, as PostgreSQL itself does.
         """
+        words = error_message("FATAL" if sqlstate else "ERROR", sqlstate or "XX000", text)
 
         def refuse() -> None:
-            self._faults.refusal, self._faults.refusals_left = text, times
+            self._faults.refusal, self._faults.refusals_left = words, times
 
         self._call(refuse)
 
@@ -262,9 +270,14 @@ class WireProxy:
         """Wake a suspended database some seconds from now; who connects before that waits."""
         self._call(lambda: self._faults.wake(after))
 
-    def cut(self) -> None:
-        """Close every connection without a word, as Neon's pooler does when it suspends."""
-        self._call(lambda: self._end_sessions(b""))
+    def cut(self, *, sqlstate: str | None = None) -> None:
+        """Close every connection without a word, as Neon's pooler does when it suspends.
+
+        Args:
+            sqlstate: says FATAL with this code before, as PostgreSQL itself does.
+        """
+        parting = error_message("FATAL", sqlstate, "terminating connection") if sqlstate else b""
+        self._call(lambda: self._end_sessions(parting))
 
     def note_trip(self, trip: Trip) -> None:
         """Count a round trip; sessions call it."""

@@ -1,6 +1,7 @@
 """Everything that is asyncpg's: how to connect, what one wait on the wire is, what a fault says."""
 
 import itertools
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from neonkit.db._wire.phases import Sending
 from neonkit.dsn import Dsn
 
 _CACHED_STATEMENTS = 100
+_STATEMENT_IS_GONE = "26000"
 _COUNTING = ("SELECT", "UPDATE", "DELETE", "INSERT", "MERGE")
 
 
@@ -206,12 +208,18 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
             prepared_statement_cache_size=_CACHED_STATEMENTS if keeps else 0,
             prepared_statement_name_func=_names().__next__ if keeps else _unnamed,
         )
+        self._lost_at: float = 0  # prepared statements, on the wall clock
 
     @property
     def trips(self) -> int:  # type: ignore[override]  # it is only read
         """Round trips since it was opened, the opening excepted."""
         connection: _Connection = self.driver_connection
         return connection.trips_of.trips
+
+    @property
+    def _oldest(self) -> float:
+        """When a statement that is used again may have been prepared at the earliest."""
+        return max(self.not_older_than, self._lost_at)
 
     async def _exchange(self, sql: str, arguments: Any, begins: bool, is_batch: bool) -> Reply:
         if begins:
@@ -221,7 +229,7 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
             self.note_leaving()
             await self._connection.executemany(sql, arguments)
             return Reply(None, -1)
-        prepared, attributes = await self._prepare(sql, self.not_older_than)
+        prepared, attributes = await self._prepare(sql, self._oldest)
         self.note_leaving()
         rows = deque(await prepared.fetch(*arguments))
         tag: str = prepared.get_statusmsg() or ""
@@ -234,13 +242,15 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
                 await self._prove(Sending.TRANSACTION)
                 if self.needs_begin(Sending.TRANSACTION):
                     await self.bounded(self.begin())
-                prepared, attributes = await self.bounded(self._prepare(sql, self.not_older_than))
+                prepared, attributes = await self.bounded(self._prepare(sql, self._oldest))
                 cursor = await self.bounded(prepared.cursor(*arguments))
         self.writes.note(None, sql)
         return cursor, _described(attributes)
 
     def _forget_values(self, error: Exception) -> None:
         if isinstance(error, asyncpg.PostgresError):
+            if error.sqlstate == _STATEMENT_IS_GONE:
+                self._lost_at = time.time()  # it is seldom alone: all are prepared anew
             vars(error).update(dict.fromkeys(("detail", "context", "query", "internal_query")))
         if isinstance(error, asyncpg.DataError) and str(error.args[0]).startswith(UNSENDABLE):
             error.args = (str(error.args[0]).partition(":")[0],)

@@ -4,7 +4,7 @@ import time
 from typing import Protocol
 
 from neonkit.db._backoff import Backoff, RetryBudget
-from neonkit.db._faults.classification import fault_of
+from neonkit.db._faults.classification import Fault, fault_of
 from neonkit.db._faults.sqlstates import FaultKind
 from neonkit.db._policies import TimeoutPolicy
 from neonkit.db._scope import current_scope
@@ -21,7 +21,11 @@ _AWAY = {
     FaultKind.TOO_MANY_CONNECTIONS,
     FaultKind.READ_ONLY,
 }
-_ONCE = {FaultKind.READ_ONLY}  # a standby stays one for longer than a request lasts
+_ONCE = {
+    FaultKind.READ_ONLY,  # a standby stays one for longer than a request lasts
+    FaultKind.STATEMENT_TIMEOUT,  # who cancels it twice means it
+}
+_CANCELLED = "57014"
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 
@@ -67,6 +71,8 @@ class Retries:
         self._budget, self._health = source.budget, source.health
         deadline = current_scope().deadline
         self._deadline = started + source.timeouts.request if deadline is None else deadline
+        self._statement_timeout = source.timeouts.statement
+        self._began = started
         self._spent: set[FaultKind] = set()
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, self._deadline)
 
@@ -80,18 +86,35 @@ class Retries:
         """
         fault = fault_of(error)
         kinds = (_AWAY if has_begun else _AWAY | CONTENTION) - self._spent
-        if fault is None or fault.kind not in kinds:
+        if fault is None:
+            return None
+        took = time.monotonic() - self._began
+        is_stray = not has_begun and self._is_stray(fault, took)
+        if fault.kind not in kinds and not is_stray:
             return None
         self._spent |= _ONCE & {fault.kind}
-        return self.pause(fault.kind)
+        return self.pause(fault.kind, took if fault.kind in CONTENTION else 0.0)
 
-    def pause(self, reason: FaultKind) -> float | None:
-        """The same after an error that is a reason, whatever it is."""
+    def _is_stray(self, fault: Fault, took: float) -> bool:
+        """True of a cancel that was meant for another statement: STATEMENT_TIMEOUT was not over."""
+        is_first = fault.kind not in self._spent
+        return is_first and fault.sqlstate == _CANCELLED and took < self._statement_timeout
+
+    def pause(self, reason: FaultKind, takes: float = 0.0) -> float | None:
+        """The same after an error that is a reason, whatever it is.
+
+        Args:
+            reason: what kind it is.
+            takes: seconds that the next attempt must have: cut off at the deadline, it would leave
+                a doubt where there is none now.
+        """
         pause = self._backoff.pause()
         if pause is None:
             return None
-        wait = self._budget.take(self._deadline - time.monotonic())
+        wait = self._budget.take(self._deadline - time.monotonic() - takes)
         if wait is None:
             return None
         self._health.witness.count_retry(reason.value)
-        return max(pause, wait)
+        pause = max(pause, wait)
+        self._began = time.monotonic() + pause
+        return pause
