@@ -27,14 +27,15 @@ SEEN = select(table("seen", column("name")).c.name)
 _MADE = """
 CREATE SEQUENCE attempts
 
-CREATE TABLE trouble (sqlstate text, times int, at text)
+CREATE TABLE trouble (sqlstate text, times int, at text, seconds float)
 
 CREATE FUNCTION stumble(place text) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE code text;
+DECLARE told trouble;
 BEGIN
-  SELECT sqlstate INTO code FROM trouble WHERE at = place AND nextval('attempts') <= times;
-  IF FOUND THEN RAISE EXCEPTION 'trouble' USING ERRCODE = code; END IF;
-  RETURN true;
+  SELECT * INTO told FROM trouble WHERE at = place AND nextval('attempts') <= times;
+  IF NOT FOUND THEN RETURN true; END IF;
+  PERFORM pg_sleep(told.seconds);
+  RAISE EXCEPTION 'trouble' USING ERRCODE = told.sqlstate;
 END $$
 
 CREATE FUNCTION on_write() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -78,10 +79,12 @@ class Stage:
         await self.past.execute(text("INSERT INTO anchor (name) VALUES ('first')"))
         await self.past.execute(text("ALTER SEQUENCE attempts RESTART"))
 
-    async def fail(self, sqlstate: str, times: int = 1, at: str = "statement") -> None:
-        """Let so many statements, or their commits, fail with a code."""
-        values = {"sqlstate": sqlstate, "times": times, "at": at}
-        trouble = text("INSERT INTO trouble VALUES (:sqlstate, :times, :at)")
+    async def fail(
+        self, sqlstate: str, times: int = 1, at: str = "statement", seconds: float = 0
+    ) -> None:
+        """Let so many statements, or their commits, fail with a code, after so many seconds."""
+        values = {"sqlstate": sqlstate, "times": times, "at": at, "seconds": seconds}
+        trouble = text("INSERT INTO trouble VALUES (:sqlstate, :times, :at, :seconds)")
         await self.past.execute(trouble, parameters=values)
 
     async def attempts(self) -> int:

@@ -93,7 +93,7 @@ class Retries:
         if fault.kind not in kinds and not is_stray:
             return None
         self._spent |= _ONCE & {fault.kind}
-        return self.pause(fault.kind, took if fault.kind in CONTENTION else 0.0)
+        return self.pause(fault.kind, 2 * took if fault.kind in CONTENTION else 0.0)
 
     def _is_stray(self, fault: Fault, took: float) -> bool:
         """True of a cancel that was meant for another statement: STATEMENT_TIMEOUT was not over."""
