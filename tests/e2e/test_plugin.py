@@ -41,7 +41,9 @@ def test_the_how_to_works_as_written(project: Project) -> None:
     own.write(conftest=modules.pop("conftest"), test_own=test_own)
     project.write(**modules)
 
-    project.test().must_pass("test_notes_are_stored", "test_over_tcp")
+    project.test().must_pass(
+        "test_notes_are_stored", "test_over_tcp", "test_an_open_route_is_found"
+    )
 
 
 def _is_gone(file: Path) -> bool:
