@@ -196,6 +196,17 @@ def test_the_evenings_app_is_the_one_in_the_tutorial() -> None:
     assert ast.dump(ast.parse(shown)) == ast.dump(ast.parse(served))
 
 
+def test_a_rehearsal_is_shown_as_it_printed() -> None:
+    """What the how-to shows of rehearsals is in the report that a command wrote."""
+    report = (ROOT / "benchmarks" / "results" / "rehearsals.md").read_text()
+    shown = [
+        b.text for b in _blocks(ROOT / "docs" / "how-to" / "migrate.md") if " waited " in b.text
+    ]
+
+    assert len(shown) == 2
+    assert [text for text in shown if text not in report] == []
+
+
 def test_work_outside_of_a_request_goes_as_written(tmp_path: Path) -> None:
     """Streams, events, tasks and sockets of the page, its script, and its worker of two tasks."""
     page = ROOT / "docs" / "how-to" / "work-outside-a-request.md"

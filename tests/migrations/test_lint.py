@@ -123,6 +123,17 @@ async def test_a_check_makes_not_null_safe(dsn: Dsn, folder: Path, write: Write)
 
 
 @pytest.mark.usefixtures("in_use")
+async def test_a_check_that_goes_in_the_same_statement_proves_nothing(
+    dsn: Dsn, folder: Path, write: Write
+) -> None:
+    """PostgreSQL drops it first, and then reads every row under the lock."""
+    write('op.execute("ALTER TABLE posts ADD CONSTRAINT c CHECK (slug IS NOT NULL) NOT VALID")')
+    write('op.execute("ALTER TABLE posts VALIDATE CONSTRAINT c")')
+    write('op.execute("ALTER TABLE posts ALTER slug SET NOT NULL, DROP CONSTRAINT c")')
+    assert await found(dsn, folder) == ["set-not-null"]
+
+
+@pytest.mark.usefixtures("in_use")
 async def test_validating_under_the_lock_of_before_is_found(
     dsn: Dsn, folder: Path, write: Write
 ) -> None:

@@ -23,7 +23,8 @@ from neonkit.migrations._running.scratch import made_from
 from neonkit.migrations._running.steps import connected, pending_steps, run_to
 from neonkit.migrations._scripts import head_of, read_script
 
-_OF_ALEMBIC = "alembic_version", "SELECT pg_catalog.pg_class.relname"
+# Alembic's own, and what a backfill asks of the catalogue
+_ASIDE = "alembic_version", "SELECT pg_catalog.pg_class.relname", "pg_index JOIN", "reltuples FROM"
 _EVERY = 0.005
 _NOTICED = 0.02  # shorter ones are the trickle's own
 _LOCK_PATIENCE = 60.0
@@ -69,7 +70,8 @@ class Rehearsed:
     Attributes:
         revision: whose it is.
         statement: as it was sent.
-        seconds: how long it took.
+        seconds: how long it took, in all where it was sent several times.
+        times: how often it was sent, one after the other, as a backfill does.
         rewritten: rows that were written anew, by table.
         locks: that it took or kept, on the tables that were in use.
         waits: the longest wait of a reader and of a writer meanwhile, in seconds, by table.
@@ -81,9 +83,12 @@ class Rehearsed:
     rewritten: dict[str, int] = field(default_factory=dict)
     locks: list[Held] = field(default_factory=list)
     waits: dict[str, dict[str, float]] = field(default_factory=dict)
+    times: int = 1
 
     def __str__(self) -> str:
-        lines = [f"{self.revision}  {self.seconds:.3f} s  {' '.join(self.statement.split())}"]
+        times = f"  {self.times} times" if self.times > 1 else ""
+        told = " ".join(self.statement.split())
+        lines = [f"{self.revision}  {self.seconds:.3f} s{times}  {told}"]
         lines += [f"{each.mode} on {each.table}, {each.seconds:.3f} s" for each in self.locks]
         lines += [f"{rows:,} rows of {name} written anew" for name, rows in self.rewritten.items()]
         lines += [
@@ -217,7 +222,7 @@ class _Actor:
         self._is_looking = False
         self._files: dict[str, object] = {}
         self._sent: list[tuple[float, Rehearsed]] = []
-        self._held: list[tuple[float, str, str]] = []
+        self._looked: list[tuple[float, frozenset[tuple[str, str]]]] = []
 
     async def play(self) -> None:
         """Apply the revisions one by one."""
@@ -236,8 +241,8 @@ class _Actor:
             while True:
                 values = {"pid": self._pid or 0, "tables": list(self._rows)}
                 rows = await connection.execute(_LOCKS, values)
-                at = time.monotonic()
-                self._held += [(at, table, mode) for table, mode in rows]
+                held = frozenset((table, mode) for table, mode in rows)
+                self._looked.append((time.monotonic(), held))
                 await asyncio.sleep(_EVERY)
 
     def report(self, audience: Sequence[_Member]) -> list[Rehearsed]:
@@ -249,7 +254,7 @@ class _Actor:
                 wait = member.longest(began, ended)
                 if wait >= _NOTICED:
                     done.waits.setdefault(member.table, {})[member.who] = round(wait, 3)
-        return [done for _, done in self._sent]
+        return _together(done for _, done in self._sent)
 
     def _read_files(self, connection: Connection) -> dict[str, object]:
         rows = connection.execute(_FILES, {"names": list(self._rows)}).all()
@@ -269,7 +274,7 @@ class _Actor:
             self._began = time.monotonic()
 
     def _after(self, connection: Connection, _cursor: object, statement: str, *_: object) -> None:
-        if self._is_looking or any(sign in statement for sign in _OF_ALEMBIC):
+        if self._is_looking or any(sign in statement for sign in _ASIDE):
             return
         seconds = round(time.monotonic() - self._began, 3)
         self._is_looking = True
@@ -284,20 +289,37 @@ class _Actor:
         self._sent.append((self._began, Rehearsed(self._revision, statement, seconds, anew)))
 
     def _locks_between(self, began: float, ended: float) -> list[Held]:
-        """The strongest lock on each table in a time, and how long it was held in all."""
+        """The locks on each table in a time, and how long each was held in all."""
         found = {}
-        for at, table, mode in self._held:
+        for place, (at, held) in enumerate(self._looked):
             if began <= at <= ended + _EVERY:
-                found[table, mode] = self._span(table, mode, at)
+                found.update({lock: self._span(lock, place) for lock in held})
         return [Held(table, mode, round(span, 3)) for (table, mode), span in found.items()]
 
-    def _span(self, table: str, mode: str, around: float) -> float:
-        """How long a lock was held without a break, around a moment."""
-        seen = [at for at, *what in self._held if what == [table, mode]]
-        at = seen.index(around)
-        first = last = at
-        while first and seen[first] - seen[first - 1] < 10 * _EVERY:
+    def _span(self, lock: tuple[str, str], place: int) -> float:
+        """How long a lock was held, each time that somebody looked, around one of these times."""
+        first = last = place
+        while first and lock in self._looked[first - 1][1]:
             first -= 1
-        while last + 1 < len(seen) and seen[last + 1] - seen[last] < 10 * _EVERY:
+        while last + 1 < len(self._looked) and lock in self._looked[last + 1][1]:
             last += 1
-        return seen[last] - seen[first]
+        return self._looked[last][0] - self._looked[first][0]
+
+
+def _together(sent: Iterable[Rehearsed]) -> list[Rehearsed]:
+    """Tell a statement once that was sent again and again."""
+    told: list[Rehearsed] = []
+    for each in sent:
+        last = told[-1] if told else None
+        if last is None or (last.revision, last.statement) != (each.revision, each.statement):
+            told.append(each)
+            continue
+        last.seconds, last.times = round(last.seconds + each.seconds, 3), last.times + 1
+        last.rewritten |= each.rewritten
+        last.locks = [
+            *{(held.table, held.mode): held for held in (*last.locks, *each.locks)}.values()
+        ]
+        for table, waits in each.waits.items():
+            known = last.waits.setdefault(table, {})
+            known |= {who: max(wait, known.get(who, 0)) for who, wait in waits.items()}
+    return told

@@ -208,10 +208,9 @@ class TableComparison:
             Rank.RULE, f'{table} ADD CONSTRAINT "{check}" CHECK ({name} IS NOT NULL) NOT VALID'
         )
         self.plan.add(Rank.APART, f'{table} VALIDATE CONSTRAINT "{check}"')
-        self.plan.add(
-            Rank.APART,
-            f'{table} ALTER COLUMN {name} SET NOT NULL, DROP CONSTRAINT "{check}"',
-        )
+        # two statements: in one, PostgreSQL drops first, and then reads every row
+        self.plan.add(Rank.APART, f"{table} ALTER COLUMN {name} SET NOT NULL")
+        self.plan.add(Rank.APART, f'{table} DROP CONSTRAINT IF EXISTS "{check}"')
 
 
 def _has_default(old: Column, new: Column) -> bool:

@@ -5,11 +5,12 @@ said here holds from PostgreSQL 14 on.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from neonkit.migrations._lint.sql import Reader, Statement, Token, outside_brackets
 
+UNPROVEN = "beside DROP CONSTRAINT"
 _SERIALS = {"serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"}
 # Their value is one for the whole statement: a default of them rewrites nothing.
 _STEADY = {
@@ -125,10 +126,18 @@ def _of_alter_table(reader: Reader) -> Iterator[Effect]:
     if reader.take("rename"):
         yield from _of_rename(reader, table)
         return
-    found = [each for part in reader.parts() for each in _of_action(Reader(part), table)]
+    parts = reader.parts()
+    found = [each for part in parts for each in _of_action(Reader(part), table)]
+    if any(Reader(part).take("drop", "constraint") for part in parts):
+        found = [_without_its_proof(each) for each in found]
     if not found or any(each.rule != "validate" for each in found):
         yield Effect("strong-lock", table)
     yield from found
+
+
+def _without_its_proof(effect: Effect) -> Effect:
+    """PostgreSQL drops first: what SET NOT NULL could have relied on is gone by then."""
+    return replace(effect, detail=UNPROVEN) if effect.rule == "set-not-null" else effect
 
 
 def _of_rename(reader: Reader, table: str) -> Iterator[Effect]:

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy import Connection
 
 from neonkit.errors import ConfigurationError, MigrationError
-from neonkit.migrations._lint.effects import Effect, effects_of
+from neonkit.migrations._lint.effects import UNPROVEN, Effect, effects_of
 from neonkit.migrations._lint.rules import RULES
 from neonkit.migrations._lint.sql import Statement, Token, statements_of
 from neonkit.migrations._lint.tables_in_use import TablesInUse
@@ -181,7 +181,9 @@ def _finding(revision: str, statement: str, effect: Effect, allowed: Mapping[str
         "table": effect.table,
         "subject": effect.subject or "…",
         "detail": effect.detail,
-        "name": effect.subject if effect.detail else f"ck_{table}_{effect.subject}_not_null",
+        "name": effect.subject
+        if effect.detail not in {"", UNPROVEN}
+        else f"ck_{table}_{effect.subject}_not_null",
     }
     return Finding(
         revision,
@@ -205,9 +207,9 @@ def _is_dangerous(effect: Effect, seen: _Seen, tables: TablesInUse) -> bool:
             seen.not_null[table, column] = effect.detail
         case "validate" if table not in seen.locked:
             seen.proven.add((table, seen.not_null.get((table, column), "")))
-        case "set-not-null" if (table, column) in seen.proven:
-            return False
-        case "set-not-null" if tables.is_never_null(table, column):
+        case "set-not-null" if effect.detail != UNPROVEN and (
+            (table, column) in seen.proven or tables.is_never_null(table, column)
+        ):
             return False
         case "change-type" if tables.takes_as_it_is(table, column, effect.detail):
             return False
