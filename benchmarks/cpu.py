@@ -80,9 +80,9 @@ dicts instead of rows; a token's signature verified once; what was imported froz
 collections, whose full ones stopped the process for 50 ms.
 
 Without effect, and left out: a shorter cache key for each statement (SQLAlchemy's lookup was not
-the cost that a tracing profiler made of it), and collecting garbage less often. Left out for its
-price: going past SQLAlchemy's execution context to the driver, which would deafen everybody who
-listens to the engine.
+the cost that a tracing profiler made of it), and collecting garbage less often. Kept since: plain
+reads and whole units of work go past SQLAlchemy's execution where nobody listens to it
+([what goes by a ready plan](../../docs/explanation/sessions.md)).
 """
 
 

@@ -17,9 +17,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
 from neonkit.db import Driver, SentStatement, TimeoutPolicy, watching
+from neonkit.db._plans import entities, reads, reasons
+from neonkit.db._plans.plans import Plan
 from neonkit.db._plans.reads import read_by_plan
 from neonkit.db._units import sessions
 from neonkit.db._units.sessions import session_factory
+from neonkit.db._wire.connection import UnitOfWorkConnection
 from neonkit.db._wire.phases import Sending
 from neonkit.testing._databases import Databases
 from support.programs import EMPTY, TABLES, Program, play, programs
@@ -172,6 +175,56 @@ def counting_rule(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 @given(program=programs)
 async def test_a_rule_that_only_counts_is_found_out(stage: Stage, program: Program) -> None:
     """Programs as random as the others' see the difference."""
+    ours, stock = await stage.on_both(program)
+    assert ours == stock
+
+
+_remembered: dict[object, Any] = {}
+_arguments: Callable[[Plan, dict[str, Any]], Any] = Plan.arguments
+FAULTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
+    "a statement has the values of the first of its structure": (
+        Plan,
+        "arguments",
+        lambda plan, values: _remembered.setdefault(plan.compiled, _arguments(plan, values)),
+    ),
+    "pending objects are not flushed first": (reasons, "is_clean", lambda _: True),
+    "the session's transaction does not begin": (reads, "begin_as_if_connected", lambda _: None),
+    "an object does not enter the identity map": (
+        entities,
+        "entrance_of",
+        lambda _: lambda *_entry: None,
+    ),
+    "the driver's errors are told as they are": (
+        UnitOfWorkConnection,
+        "_handle_exception",
+        lambda _, error: _raise(error),
+    ),
+}
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@pytest.fixture(params=FAULTS)
+def planted(
+    request: pytest.FixtureRequest, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A fault in one step of the way of a ready plan."""
+    if stage.ours.dialect.driver == "psycopg":
+        pytest.skip("psycopg's plain reads take SQLAlchemy's own way")
+    monkeypatch.setattr(*FAULTS[request.param])
+    before = stage.played, stage.lone, stage.short
+    yield
+    stage.played, stage.lone, stage.short = before
+
+
+@pytest.mark.usefixtures("planted")
+@pytest.mark.xfail(strict=True, reason="the fault is found")
+@settings(RANDOM, max_examples=2000, phases=[Phase.generate])
+@given(program=programs)
+async def test_a_fault_in_a_ready_plan_is_found(stage: Stage, program: Program) -> None:
+    """Programs as random as the others' see each step that goes wrong."""
     ours, stock = await stage.on_both(program)
     assert ours == stock
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
 from weakref import ref
 
@@ -395,6 +396,7 @@ class Selected(NamedTuple):
         columns: the columns of the driver's rows, with the processors of their types.
         processors: of the parameters, by name.
         is_single_entity: whether a row is one object rather than a tuple.
+        metadata: of its results, where it is that of every statement of this structure.
     """
 
     getters: tuple[EntityGetters | Callable[[Sequence[Any]], Any], ...]
@@ -402,6 +404,7 @@ class Selected(NamedTuple):
     columns: Any
     processors: Mapping[str, Callable[[Any], Any]]
     is_single_entity: bool
+    metadata: SimpleResultMetaData | None
 
 
 class Returned(NamedTuple):
@@ -497,7 +500,9 @@ def selected_by(compiled: SQLCompiler) -> Selected | str | None:
         getters.append(found)
     processors = cast("Mapping[str, Callable[[Any], Any]]", compiled._bind_processors)
     is_single = len(entities) == 1 and entities[0].supports_single_entity
-    return Selected(tuple(getters), entities, columns, processors, is_single)
+    is_lasting = not any(getattr(each, "translate_raw_column", False) for each in entities)
+    metadata = _metadata_of(entities, None, partial(_filters, entities)) if is_lasting else None
+    return Selected(tuple(getters), entities, columns, processors, is_single, metadata)
 
 
 def _getters_of(
@@ -572,10 +577,8 @@ def result_of_chunks(
 
     def filters(result: Internal) -> list[Any]:
         nonlocal is_unique
-        if result._yield_per:
-            raise InvalidRequestError(_UNIQUE)
         is_unique = True
-        return [id if each.use_id_for_hash else None for each in selected.entities]
+        return _filters(selected.entities, result)
 
     def chunks(size: int | None) -> Iterator[list[Any]]:
         nonlocal position
@@ -590,10 +593,9 @@ def result_of_chunks(
                 return
 
     buffered = list(chunks(None)) if is_buffered else None
-    extra = [_extra_of(each, statement) for each in selected.entities]
-    labels = [each._label_name for each in selected.entities]
+    metadata = selected.metadata if is_buffered else None
     result: ChunkedIteratorResult[Any] = ChunkedIteratorResult(
-        SimpleResultMetaData(labels, extra, _create_unique_filters=filters),
+        metadata or _metadata_of(selected.entities, statement, filters),
         chunks if buffered is None else lambda _: iter(buffered),
         source_supports_scalars=selected.is_single_entity,
     )
@@ -602,6 +604,20 @@ def result_of_chunks(
         {"filtered": has_entities, "is_single_entity": selected.is_single_entity}
     )
     return result
+
+
+def _filters(entities: tuple[Internal, ...], result: Internal) -> list[Any]:
+    if result._yield_per:
+        raise InvalidRequestError(_UNIQUE)
+    return [id if each.use_id_for_hash else None for each in entities]
+
+
+def _metadata_of(
+    entities: tuple[Internal, ...], statement: Internal, filters: Callable[[Internal], list[Any]]
+) -> SimpleResultMetaData:
+    labels = [each._label_name for each in entities]
+    extra = [_extra_of(each, statement) for each in entities]
+    return SimpleResultMetaData(labels, extra, _create_unique_filters=filters)
 
 
 def _extra_of(entity: Internal, statement: Internal) -> tuple[Any, ...]:
