@@ -92,9 +92,19 @@ def app() -> FastAPI:  # noqa: C901  # many small routes
         session.add(Chore(title="a", effort=body["effort"]))  # type: ignore[arg-type]  # on purpose
         await session.commit()
 
+    @app.post("/loose-time")
+    async def loose_time(body: dict[str, str], session: SessionDep) -> None:
+        session.add(Chore(title="a", due=body["due"]))  # type: ignore[arg-type]  # on purpose
+        await session.commit()
+
     @app.post("/wrong")
     async def wrong(session: SessionDep) -> None:
         session.add(Chore(title="a", effort="three"))  # type: ignore[arg-type]  # on purpose
+        await session.commit()
+
+    @app.post("/owners/{id}")
+    async def add_owner(id: int, session: SessionDep, body: ChoreIn | None = None) -> None:  # noqa: A002  # the column's name
+        session.add(Owner(id=body.effort if body and body.effort else id))
         await session.commit()
 
     @app.get("/since")
@@ -145,6 +155,7 @@ NAIVE = "2030-01-01T00:00:00"
         ("/added", {"effort": 2**40}, "/body/effort"),
         (f"/chores/{2**40}", None, "/path/chore_id"),
         ("/loose", {"effort": "three"}, "/body/effort"),
+        ("/loose-time", {"due": "yesterday"}, "/body/due"),
         ("/validated", {"title": "too long"}, "/body/title"),
     ],
 )
@@ -157,6 +168,15 @@ async def test_a_value_of_the_clients_is_422_with_its_pointer(
     assert answer.status_code == 422, answer.text
     assert answer.json()["type"] == "/problems/validation-error"
     assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
+
+
+async def test_a_taken_value_of_the_path_is_pointed_at_there(client: AsyncClient) -> None:
+    """The column that a constraint names is looked for where the client sent it."""
+    first = await client.post("/owners/7")
+    second = await client.post("/owners/7", json={"effort": 7})
+
+    assert (first.status_code, second.status_code) == (200, 409)
+    assert [each["pointer"] for each in second.json()["errors"]] == ["/path/id"]
 
 
 @pytest.mark.parametrize("body", [{}, {"due": f"{NAIVE}Z"}, {"title": NAIVE}])

@@ -12,7 +12,7 @@ from neonkit.web._defects import mark_answered, report_defect
 from neonkit.web._entity_tags import told_of_version
 from neonkit.web._media_types import read_media_type
 from neonkit.web._problems import respond
-from neonkit.web._refused_values import told_of_request
+from neonkit.web._refused_values import told_of_request, told_where_sent
 from neonkit.web._request_middleware import request_in
 from neonkit.web._runtime import Runtime
 from neonkit.web._time_limit import time_limit_of
@@ -25,8 +25,8 @@ def answer_to(scope: Scope, error: Exception) -> tuple[Response, bool]:
         the response, and whether it was expected: what was not is `internal`, a defect.
     """
     state = scope.get("state", {})
-    told = told_of_version(state, told_of_request(scope, error))
-    told = _late(scope, told_first(scope, told))
+    told = told_where_sent(scope, told_of_request(scope, error))
+    told = _late(scope, told_first(scope, told_of_version(state, told)))
     return respond(told, Runtime.of(scope).problems, state.get("request_id", ""))
 
 

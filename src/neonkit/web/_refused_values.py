@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -10,8 +11,8 @@ from urllib.parse import parse_qsl
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from starlette.types import Scope
 
-from neonkit.db import refused_value_of
-from neonkit.errors import FieldProblem, RequestInvalidError
+from neonkit.db import problem_error_of, refused_value_of
+from neonkit.errors import FieldProblem, ProblemError, RequestInvalidError
 from neonkit.web._pointers import pointer_to
 
 BODY = "neonkit_body"
@@ -40,6 +41,29 @@ def told_of_request(scope: Scope, error: Exception) -> Exception:
     place = next((each for each in places if each[-1] == refused.column), places[0])
     code, message = _complaint(refused.value)
     return RequestInvalidError(errors=[FieldProblem(pointer_to(place), code, message)])
+
+
+def told_where_sent(scope: Scope, error: Exception) -> Exception:
+    """Point into the path or the query where a row's field came from there, and not from the body.
+
+    Which column a constraint is about is known of the database; a field of the body is the guess.
+    """
+    known = error if isinstance(error, ProblemError) else problem_error_of(error)
+    if known is None or not known.errors:
+        return error
+    sent = [place for place, _ in _sent(scope)]
+    of_body = {place[1] for place in sent if place[0] == "body" and len(place) > 1}
+    moved = {
+        pointer_to(("body", place[1])): pointer_to(place)
+        for place in sent
+        if place[0] != "body" and place[1] not in of_body
+    }
+    if moved.keys().isdisjoint(each.pointer for each in known.errors):
+        return error
+    known.errors = tuple(
+        replace(each, pointer=moved.get(each.pointer, each.pointer)) for each in known.errors
+    )
+    return known
 
 
 def _complaint(value: object) -> tuple[str, str]:

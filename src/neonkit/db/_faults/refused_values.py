@@ -44,7 +44,7 @@ def refused_value_of(exc: BaseException) -> RefusedValue | None:
     if isinstance(exc, sa.DBAPIError):
         return _unencodable(exc)
     if isinstance(exc, sa.StatementError) and isinstance(
-        exc.orig, ValueError | TypeError | LookupError | ArithmeticError
+        exc.orig, ValueError | TypeError | LookupError | ArithmeticError | AttributeError
     ):
         return _unbindable(exc.orig)
     return None
