@@ -59,6 +59,10 @@ _TOO_MANY_SESSIONS = (
     "(POOL_SIZE + MAX_OVERFLOW + 1) * WORKERS is %d sessions for %d workers, and the server has "
     "%d: lower one of the three, or use the pooled host; `neonkit doctor` does the sum"
 )
+_TOO_MANY_WORKERS = (
+    "WORKERS is {}, and the server has {} sessions: each worker needs two at least, so lower it, "
+    "or use the pooled host"
+)
 _NEON_RESERVES = 7  # of max_connections
 _POSTGRES_RESERVES = 3
 _PATIENCE_IN_DEVELOPMENT = 10.0
@@ -334,13 +338,19 @@ class Runtime:
         self._compare_sessions(database)
 
     def _compare_sessions(self, database: Database) -> None:
-        """Warn where the workers may want more sessions than the server has for them."""
+        """Warn where the workers may want more sessions than the server has for them.
+
+        Raises:
+            ConfigurationError: there is not even one for requests and one for health to each.
+        """
         settings, most = self.settings, database.max_connections
         dsn = settings.traffic_dsn
         if dsn is None or dsn.is_pooled or most is None:
             return  # a pooler has sessions of its own
         wanted = (settings.pool_policy().capacity + 1) * settings.workers
         usable = most - (_NEON_RESERVES if dsn.is_neon else _POSTGRES_RESERVES)
+        if 2 * settings.workers > usable:
+            raise ConfigurationError(_TOO_MANY_WORKERS.format(settings.workers, usable))
         if wanted > usable:
             _settings_log.warning(_TOO_MANY_SESSIONS, wanted, settings.workers, usable)
 
