@@ -249,7 +249,7 @@ class AdaptedConnection(UnitOfWorkConnection, stock.AsyncAdapt_asyncpg_connectio
 
     def _forget_values(self, error: Exception) -> None:
         if isinstance(error, asyncpg.PostgresError):
-            if error.sqlstate == _STATEMENT_IS_GONE:
+            if getattr(error, "sqlstate", None) == _STATEMENT_IS_GONE:
                 self._lost_at = time.time()  # it is seldom alone: all are prepared anew
             vars(error).update(dict.fromkeys(("detail", "context", "query", "internal_query")))
         if isinstance(error, asyncpg.DataError) and str(error.args[0]).startswith(UNSENDABLE):
