@@ -96,7 +96,7 @@ class _Server(uvicorn.Server):
             connection.shutdown()
         with suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):
-                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110  # uvicorn tells nobody  # noqa: ASYNC110  # uvicorn's, which have none
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110  # uvicorn's, which have none
                     await asyncio.sleep(_TICK)
         for task in self.server_state.tasks:
             task.cancel()
