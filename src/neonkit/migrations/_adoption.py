@@ -65,7 +65,10 @@ async def adopt(dsn: Dsn, folder: Path, metadata: Metadata, *, as_it_is: bool = 
         raise MigrationError("the database has no tables: `neonkit migrate` makes them")
     head = head_of(read_script(folder))
     if head is not None and as_it_is:
-        raise MigrationError(f"there are migrations in {folder} already")
+        raise MigrationError(
+            f"there are migrations in {folder} already, and the database has run none of them: "
+            "delete them if nobody else has either, and run this again"
+        )
     models = await _expected(dsn, folder, head, metadata)
     target = models.keeping(there, tables=True)
     left_alone = tuple(sorted(there.tables.keys() - models.tables.keys()))

@@ -20,6 +20,11 @@ from neonkit.migrations._running.scratch import catalogue_of_models
 from neonkit.migrations._running.steps import connected, take_lock
 from neonkit.migrations._writing.revisions import Metadata, each_of
 
+_MAYBE = (
+    "{rename} may only be another name: if it is, say so with `neonkit makemigrations --rename "
+    "{rename}`"
+)
+
 MakeMissing = Callable[[], Awaitable[None]]
 
 
@@ -80,7 +85,7 @@ async def follow(dsn: Dsn, metadata: Metadata, make_missing: MakeMissing | None 
             before = await connection.run_sync(read)
         target = models.keeping(before, tables=True)
         rest = plan_change(before, target, fills)
-        renames = [f"{each} may only be another name" for each in possible_renames(before, target)]
+        renames = [_MAYBE.format(rename=each) for each in possible_renames(before, target)]
         return Followed(tuple(made), (*rest.words, *rest.warnings, *failed, *renames))
 
 
