@@ -201,7 +201,8 @@ class Databases:
     async def _keep(self, made: Dsn, kept: KeptHistory) -> None:
         """Copy what revisions made for the next run, unless another process has done it."""
         for name in await self._kept(kept) - {kept.name}:
-            await self._execute(f'DROP DATABASE IF EXISTS "{name}"')
+            with suppress(DBAPIError):  # another process drops it, or copies it still
+                await self._execute(f'DROP DATABASE IF EXISTS "{name}"')
         copy = await self._create(made.database)
         with suppress(DBAPIError):  # it is there by now
             await self._execute(f'ALTER DATABASE "{copy.database}" RENAME TO "{kept.name}"')

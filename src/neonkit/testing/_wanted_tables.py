@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ class WantedTables:
     metadatas: tuple[MetaData, ...]
     revisions: Path | None = None
     app_metadatas: tuple[MetaData, ...] = ()
-    why_not: str = ""
+    why_not: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, apps: Iterable[FastAPI]) -> WantedTables:
@@ -45,7 +45,7 @@ class WantedTables:
             return cls(
                 (*runtime.metadata, *others),
                 runtime.history.folder if runtime.history is not None and ours else None,
-                runtime.metadata,
+                runtime.metadata if ours else (),
                 "" if ours or runtime.history is None else runtime.history.why_not_ours,
             )
         return ALL_MODELS
