@@ -115,6 +115,14 @@ def app() -> FastAPI:  # noqa: C901  # many small routes
     async def among(due: datetime, database: DatabaseDep) -> None:
         await database.execute(select(Chore).where(col(Chore.due).in_([due])))
 
+    @app.get("/owners/{owner_id}")
+    async def read_owner(owner_id: int, session: ReadSessionDep) -> Owner:
+        return await session.get_one(Owner, owner_id)
+
+    @app.get("/only")
+    async def only(session: ReadSessionDep) -> Owner:
+        return (await session.exec(select(Owner).where(col(Owner.id) < 0))).one()
+
     @app.get("/chores/{chore_id}")
     async def read(chore_id: int, session: ReadSessionDep) -> None:
         await session.get(Chore, chore_id)
@@ -177,6 +185,14 @@ async def test_a_taken_value_of_the_path_is_pointed_at_there(client: AsyncClient
 
     assert (first.status_code, second.status_code) == (200, 409)
     assert [each["pointer"] for each in second.json()["errors"]] == ["/path/id"]
+
+
+async def test_a_row_that_get_one_misses_is_404(client: AsyncClient) -> None:
+    """The client asked for it by its key; an empty result that the handler made stays a defect."""
+    missing = await client.get("/owners/4711")
+
+    assert (missing.status_code, missing.json()["type"]) == (404, "/problems/not-found")
+    assert (await client.get("/only")).status_code == 500
 
 
 @pytest.mark.parametrize("body", [{}, {"due": f"{NAIVE}Z"}, {"title": NAIVE}])

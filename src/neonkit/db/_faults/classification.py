@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 
 from neonkit._seams.sqlmodel import names_of_tables
 from neonkit.db._faults.constraints import violation_of
+from neonkit.db._faults.missing_rows import is_missing_row
 from neonkit.db._faults.orphans import is_orphaned
 from neonkit.db._faults.refused_values import refused_value_of
 from neonkit.db._faults.sqlstates import FaultKind, kind_of_refusal, kind_of_sqlstate
@@ -23,6 +24,7 @@ from neonkit.errors import (
     FieldProblem,
     HasDependentsError,
     InvalidInputError,
+    NotFoundError,
     OutcomeUnknownError,
     OverloadedError,
     PasswordError,
@@ -286,12 +288,15 @@ def problem_error_of(
         metadata: where the tables are; `SQLModel.metadata` by default.
 
     A `ValidationError` of a table class, from `Note.model_validate(body)`, is told field by field.
+    A session's `get_one` of a missing row is `not-found`.
 
     Returns:
         `None` for a defect and for what is no fault: answer 500 and log the exception.
     """
     if isinstance(exc, ValidationError):
         return _invalid_row(exc)
+    if isinstance(exc, sa.NoResultFound) and is_missing_row(exc):
+        return NotFoundError()
     fault = exc if isinstance(exc, Fault) else fault_of(exc)
     error = _ERRORS.get(fault.kind) if fault else None
     if fault is None or error is None:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sqlalchemy import Connection, Engine, Executable, Result, event
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker
 from sqlalchemy.orm import Session as SQLAlchemySession
 from sqlalchemy.orm import SessionTransaction, SessionTransactionOrigin
@@ -17,6 +18,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from neonkit._seams.sqlalchemy import listeners_of
 from neonkit._seams.sqlmodel import deprecated_as_sqlmodels, sqlmodels_execute
 from neonkit.db._conditions import Guard
+from neonkit.db._faults.missing_rows import mark_missing
 from neonkit.db._plans.reads import ReadyRead, read_by_plan, ready_read
 from neonkit.db._plans.reasons import Call
 from neonkit.db._scope import current_scope
@@ -102,6 +104,14 @@ class Session(SQLModelSession):
         if self._has_ended:
             raise SessionEndedError
         return super().get_bind(*args, **options)
+
+    def get_one(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401  # as stock returns it
+        """Get a row by its key; a request that asks for a missing one is answered 404."""
+        try:
+            return super().get_one(*args, **options)
+        except NoResultFound as error:
+            mark_missing(error)
+            raise
 
     def end(self) -> None:
         """Refuse further use: nobody would give its connection back."""
