@@ -109,9 +109,10 @@ class Retries:
                 a doubt where there is none now.
         """
         pause = self._backoff.pause()
-        if pause is None:
+        left = self._deadline - time.monotonic() - takes
+        if pause is None or pause > left:
             return None
-        wait = self._budget.take(self._deadline - time.monotonic() - takes)
+        wait = self._budget.take(left)
         if wait is None:
             return None
         self._health.witness.count_retry(reason.value)
