@@ -156,6 +156,9 @@ async def test_what_no_tool_can_know_is_said(dsn: Dsn, tmp_path: Path) -> None:
     assert "The enum known_kind loses 'b'." in words
     assert "rows that have 'b' of the enum known_kind must get another value first" in words
     assert "kept.must must not be NULL and has no default" in words
+    draft = await draft_revision(dsn, tmp_path, kept(sa.Column("kind", sa.Text)))
+    (warning,) = draft.up.warnings
+    assert warning.startswith("it cannot be taken back where kept has rows: kept.must must not be")
 
 
 async def test_what_people_wrote_by_hand_stays(dsn: Dsn, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A new revision: the difference between what the history makes and what the models say."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +130,7 @@ async def draft_revision(
         down = plan_change(await connection.run_sync(read_catalogue), original)
         await _try(connection, down, original, _BACK)
     up.warnings += [each for each in down.warnings if each.startswith(_BACK)]
+    up.warnings += _ways_back_without_rows(before, target)
     _name(up, renames)
     _name(down, back)
     return Draft(up, down, tuple(possible_renames(before, target)))
@@ -208,6 +209,18 @@ def compare(
 def each_of(metadata: Metadata) -> tuple[MetaData, ...]:
     """One or several, as several."""
     return (metadata,) if isinstance(metadata, MetaData) else tuple(metadata)
+
+
+def _ways_back_without_rows(old: Catalogue, new: Catalogue) -> Iterator[str]:
+    """Columns that cannot come back to rows: nothing says what to put there."""
+    for table in old.tables.keys() & new.tables.keys():
+        for name, column in old.tables[table].columns.items():
+            is_lost = name not in new.tables[table].columns and not column.has_null
+            if is_lost and column.default is None and not column.identity:
+                yield (
+                    f"it cannot be taken back where {table} has rows: {table}.{name} must not be "
+                    "NULL and has no default; let it be NULL in a release before"
+                )
 
 
 def _name(plan: Plan, renames: Collection[Rename]) -> None:
