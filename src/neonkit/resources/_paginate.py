@@ -105,7 +105,7 @@ async def paginate(
         InvalidCursorError: the cursor is not ours, or of another query.
         OverloadedError: a request that takes a read of the whole table, of which others have too
             many: a `q` without a trigram, or `total=exact` of somebody who is not signed in. Or a
-            page of more than 512 KiB, as the list's rows were when last seen: two at a time.
+            page of more than 512 KiB, as the list's rows were when last seen: one at a time.
         ValueError: a statement or a column to sort by that cannot be paged rightly, whatever is in
             the tables; the message says how it can.
     """

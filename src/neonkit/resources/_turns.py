@@ -16,7 +16,7 @@ from neonkit.resources._search import has_trigram
 AT_A_TIME = 3
 """How many reads of a whole table a process sends together: more would take the connections of
 everybody else."""
-LARGE_AT_A_TIME = 2
+LARGE_AT_A_TIME = 1
 """How many large pages it reads together: more would be no faster, and fill its memory."""
 
 _LARGE = 512 * 1024  # characters of a page
