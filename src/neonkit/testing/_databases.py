@@ -11,7 +11,7 @@ from secrets import token_hex
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sqlalchemy import CursorResult, Table, text
+from sqlalchemy import CursorResult, Sequence, Table, text
 from sqlalchemy.exc import DBAPIError
 
 from neonkit.db import Database, Driver, PoolPolicy, TimeoutPolicy, create_engine
@@ -70,7 +70,8 @@ class Databases:
         dsn: any database of the server, as a role that may create databases.
         is_durable: whether the server syncs its files: copying them is slow then. What revisions
             make is kept for the next run only where it does not.
-        tables_of_tests: says which tables are the tests' own, of the folder of an app's revisions.
+        tables_of_tests: says which tables and sequences are the tests' own, of the folder of an
+            app's revisions.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Databases:
         dsn: Dsn,
         *,
         is_durable: bool,
-        tables_of_tests: Callable[[Path], Iterable[Table]] = lambda _: (),
+        tables_of_tests: Callable[[Path], Iterable[Table | Sequence]] = lambda _: (),
     ) -> None:
         self._name = f"{_PREFIX}{token_hex(4)}"
         parameters = {**dsn.parameters, "application_name": self._name}
@@ -183,8 +184,11 @@ class Databases:
             await upgrade(template, wanted.revisions)
             if kept is not None:
                 await self._keep(template, kept)
-        quote = self._engine.dialect.identifier_preparer.format_table
-        theirs = [quote(each) for each in self._tables_of_tests(wanted.revisions)]
+        quoting = self._engine.dialect.identifier_preparer
+        theirs = [
+            quoting.format_table(each) if isinstance(each, Table) else quoting.format_sequence(each)
+            for each in self._tables_of_tests(wanted.revisions)
+        ]
         plan = await complete(template, wanted.app_metadatas, leaving_out=theirs)
         self._beyond_head[wanted] = plan
         if not plan.is_empty:

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import MetaData, Table
+from sqlalchemy import MetaData, Sequence, Table
+from sqlalchemy.orm import DeclarativeBase
 from sqlmodel import SQLModel
 
 if TYPE_CHECKING:
@@ -64,12 +65,18 @@ def _runtime_of(app: FastAPI) -> Runtime | None:
     return runtime
 
 
-def tables_of_tests(session: pytest.Session, revisions: Path) -> Iterator[Table]:
-    """The tables that tests declare for themselves, which no revision knows.
+def tables_of_tests(session: pytest.Session, revisions: Path) -> Iterator[Table | Sequence]:
+    """The tables that tests declare for themselves, which no revision knows, and their sequences.
 
     They are those of a test module, of a `conftest`, and of whatever lies beside or below them,
-    unless the app lies there too.
+    unless the app lies there too; and tables without a class that refer to nothing but these.
     """
+    for table in _tables_of_tests(session, revisions):
+        yield table
+        yield from (each.default for each in table.columns if isinstance(each.default, Sequence))
+
+
+def _tables_of_tests(session: pytest.Session, revisions: Path) -> Iterator[Table]:
     files = {item.path for item in session.items} | {
         Path(plugin.__file__)
         for plugin in session.config.pluginmanager.get_plugins()
@@ -77,14 +84,25 @@ def tables_of_tests(session: pytest.Session, revisions: Path) -> Iterator[Table]
         if Path(plugin.__file__).name == "conftest.py"
     }
     folders = {file.parent for file in files if file.parent not in revisions.parents}
-    for model in _models(SQLModel):
+    theirs: dict[str, Table] = {}
+    others: set[str] = set()
+    for model in _models(SQLModel, DeclarativeBase):
         file = Path(getattr(sys.modules.get(model.__module__), "__file__", None) or "/")
+        table: Table = vars(model)["__table__"]
         if file in files or folders.intersection(file.parents):
-            yield vars(model)["__table__"]
+            theirs[table.fullname] = table
+        else:
+            others.add(table.fullname)
+    yield from theirs.values()
+    for table in SQLModel.metadata.tables.values():
+        targets = {each.target_fullname.rpartition(".")[0] for each in table.foreign_keys}
+        if table.fullname not in others | theirs.keys() and targets and targets <= theirs.keys():
+            yield table
 
 
-def _models(base: type[SQLModel]) -> Iterator[type[SQLModel]]:
-    for each in base.__subclasses__():
-        if "__table__" in vars(each):
-            yield each
-        yield from _models(each)
+def _models(*bases: type) -> Iterator[type]:
+    for base in bases:
+        for each in base.__subclasses__():
+            if isinstance(vars(each).get("__table__"), Table):
+                yield each
+            yield from _models(each)

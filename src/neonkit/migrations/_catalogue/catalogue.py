@@ -156,7 +156,7 @@ class Catalogue:
         )
 
     def without(self, names: Iterable[str]) -> "Catalogue":
-        """Leave tables out, with the sequences that they own and the types that only they use."""
+        """Leave tables and sequences out, with what only these tables own or use."""
         gone = set(names)
         kept = {name: table for name, table in self.tables.items() if name not in gone}
         left = _types_in(self.tables[name] for name in gone & self.tables.keys()) - _types_in(
@@ -170,7 +170,8 @@ class Catalogue:
             counters={
                 name: counter
                 for name, counter in self.counters.items()
-                if counter.owner is None or table_of(counter.owner) not in gone
+                if name not in gone
+                and (counter.owner is None or table_of(counter.owner) not in gone)
             },
         )
 

@@ -145,7 +145,7 @@ async def complete(dsn: Dsn, metadata: Metadata, *, leaving_out: Collection[str]
     Args:
         dsn: a database at head; its role may create another one.
         metadata: every table of the app, and maybe others.
-        leaving_out: the names of those others.
+        leaving_out: the names of those others, and of sequences.
 
     Returns:
         what it did.
