@@ -17,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from neonkit import Database, create_engine
 from neonkit.db import Driver, SentStatement, TimeoutPolicy, watching
-from neonkit.db._plans import entities, reads, reasons
+from neonkit.db._plans import entities, reasons
 from neonkit.db._plans.plans import Plan
 from neonkit.db._plans.reads import read_by_plan
 from neonkit.db._units import sessions
@@ -207,11 +207,6 @@ FAULTS = {
     "pending objects are not flushed first": Fault(
         (reasons, "is_clean", lambda _: True),
         [("add and commit", 0, 0, 1), ("read", 0, 0, 0), ("add", 0, 0, 2), ("read", 0, 0, 0)],
-    ),
-    "the session's transaction does not begin": Fault(
-        (reads, "begin_as_if_connected", lambda _: None),
-        [("add and commit", 0, 0, 1), ("read", 1, 0, 0), ("roll back", 1, 0, 0)]
-        + [("change and commit", 0, 0, 1), ("get", 1, 0, 1)],
     ),
     "an object does not enter the identity map": Fault(
         (entities, "entrance_of", lambda _: lambda *_entry: None),

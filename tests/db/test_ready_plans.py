@@ -129,6 +129,15 @@ async def _changed(session: AsyncSession) -> object:
         return (await session.exec(select(Loom).where(col(Loom.id) == 2))).one()
 
 
+async def _begun(session: AsyncSession) -> object:
+    loom = (await session.exec(select(Loom).where(col(Loom.id) == 1))).one()
+    has_begun = session.in_transaction()
+    await session.rollback()
+    state = inspected(loom)
+    assert state is not None
+    return has_begun, state.expired
+
+
 async def _unique(session: AsyncSession) -> object:
     result = await session.execute(select(Loom).join(Cloth, literal(value=True)))
     return sorted(loom.name for loom in result.unique().scalars())
@@ -144,7 +153,7 @@ async def _scalars(session: AsyncSession) -> object:
 
 
 @pytest.mark.parametrize(
-    "read", [_one, _columns, _mixed, _twice, _expired, _changed, _unique, _get, _scalars]
+    "read", [_one, _columns, _mixed, _twice, _expired, _changed, _begun, _unique, _get, _scalars]
 )
 async def test_a_plan_comes_to_the_same(looms: Database, by_plan: list[object], read: Read) -> None:
     """Rows, keys, objects and their states in full are those of SQLAlchemy's own execution."""
