@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
@@ -37,7 +38,7 @@ SAFE = """
 """
 
 
-def _models(*columns: sa.Column[object], is_tight: bool = False) -> sa.MetaData:
+def _models(*columns: sa.Column[Any], is_tight: bool = False) -> sa.MetaData:
     metadata = sa.MetaData()
     title = sa.Column("title", sa.Text, nullable=not is_tight, index=is_tight)
     sa.Table("note", metadata, sa.Column("id", sa.Integer, primary_key=True), title, *columns)

@@ -102,7 +102,8 @@ def _tables_of_tests(session: pytest.Session, revisions: Path) -> Iterator[Table
 
 def _models(*bases: type) -> Iterator[type]:
     for base in bases:
-        for each in base.__subclasses__():
+        derived: list[type] = base.__subclasses__()
+        for each in derived:
             if isinstance(vars(each).get("__table__"), Table):
                 yield each
             yield from _models(each)
