@@ -153,7 +153,7 @@ async def test_a_history_of_alembics_own_is_left_alone(
 @pytest.mark.parametrize(
     ("alembic", "said"),
     [
-        ("", "neonkit: there are no migrations in {folder}; `neonkit makemigrations` writes the"),
+        ("", "neonkit: there are no migrations in {folder}: `neonkit makemigrations` writes the"),
         ("[alembic]\nscript_location = theirs\n", "neonkit: left alone: alembic.ini says that"),
     ],
 )
