@@ -68,7 +68,7 @@ async def test_a_commit_that_fails_is_never_a_2xx(
     response = await client.post("/pawns", params={"king_id": 4711})
 
     assert response.status_code == 422
-    assert response.json()["errors"][0]["pointer"] == "/body/king_id"
+    assert response.json()["errors"][0]["pointer"] == "/query/king_id"
     assert await _count(db) == 1
 
 
