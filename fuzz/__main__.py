@@ -16,8 +16,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -30,12 +28,23 @@ from rich.table import Table
 from neonkit.local import LocalServer
 
 HERE = Path(__file__).parent
-APP = "neonkit_starter.app:app"
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from support.production import serving  # noqa: E402  # found by the line above
+
 PASSWORD = "weavers mend the looms at dawn"  # noqa: S105  # of a database that ends with the run
 FOR_ADMINS = ("list_users", "create_deposit")
 WARNINGS = ("method_not_allowed", "missing_deserializer", "rate_limited")
 """Of an operation that refuses whoever calls; the others also warn where little succeeds."""
 
+VARIABLES = {
+    "ENVIRONMENT": "development",
+    "RATE_LIMIT_ENABLED": "false",
+    "ACCESS_TOKEN_TTL": "86400",
+    "FIRST_ADMIN_USERNAME": "first-admin",
+    "FIRST_ADMIN_EMAIL": "first@example.com",
+    "FIRST_ADMIN_PASSWORD": PASSWORD,
+}
 FEW = ("--phases", "examples,fuzzing,stateful")
 
 out = Console(width=110)
@@ -98,47 +107,6 @@ class Service:
             for path in schema["paths"].values()
             for each in path.values()
         }
-
-
-@asynccontextmanager
-async def _serving(folder: Path, url: str) -> AsyncIterator[Service]:
-    """Migrate and serve."""
-    variables = {
-        **os.environ,
-        "NEON_DATABASE_URL": url,
-        "ENVIRONMENT": "development",
-        "SECRET_KEY": token_hex(32),
-        "PORT": "0",
-        "LOG_FORMAT": "console",
-        "RATE_LIMIT_ENABLED": "false",
-        "ACCESS_TOKEN_TTL": "86400",
-        "FIRST_ADMIN_USERNAME": "first-admin",
-        "FIRST_ADMIN_EMAIL": "first@example.com",
-        "FIRST_ADMIN_PASSWORD": PASSWORD,
-    }
-    command = (sys.executable, "-m", "neonkit")
-    migrated = await asyncio.create_subprocess_exec(
-        *command, "migrate", APP, cwd=folder, env=variables
-    )
-    await migrated.wait()
-    with (folder / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *command, "serve", APP, cwd=folder, env=variables, stdout=log, stderr=log
-        )
-        try:
-            yield Service(await _address_in(folder / "log"))
-        finally:
-            process.terminate()
-            await process.wait()
-
-
-async def _address_in(log: Path) -> str:
-    said, start = "", "serving on "
-    async with asyncio.timeout(60):
-        while start not in said or "\n" not in said.partition(start)[2]:
-            await asyncio.sleep(0.1)
-            said = log.read_text()  # noqa: ASYNC240  # small, and another process writes it
-    return said.partition(start)[2].split()[0]
 
 
 async def _people(service: Service, seeds: list[int]) -> dict[str, tuple[int, str]]:
@@ -274,8 +242,9 @@ async def main() -> int:
         place = Path(folder)
         async with (
             await LocalServer.start(place / "postgres", is_durable=False) as server,
-            _serving(place, server.url) as service,
+            serving(place, server.url, **VARIABLES) as process,
         ):
+            service = Service(process.url)
             people = await _people(service, seeds)
             for seed in seeds:
                 for who in given.who:

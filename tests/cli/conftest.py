@@ -9,11 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from secrets import token_hex
 
 import asyncpg
 import pytest
@@ -21,9 +20,9 @@ import pytest
 from neonkit.dsn import Dsn
 from neonkit.migrations import upgrade_schema
 from support.outside import outside
-from support.servers import server_url
+from support.servers import dsn, server_url
 
-__all__ = ["outside", "server_url"]
+__all__ = ["dsn", "outside", "server_url"]
 
 PATIENCE = 90.0
 SECRET_KEY = "nB2xk0dJr7Qe5sVw9zLtYh3mUaGc8fPiRo6E1KXW"
@@ -188,14 +187,9 @@ def environment(given: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-async def url(server_url: str) -> AsyncIterator[str]:
-    """An empty database of the test's own."""
-    name = f"migrated_{token_hex(4)}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    yield server_url.replace("/postgres?", f"/{name}?")
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
+def url(server_url: str, dsn: Dsn) -> str:
+    """The URL of an empty database of the test's own."""
+    return server_url.replace("/postgres?", f"/{dsn.database}?")
 
 
 @pytest.fixture

@@ -1,11 +1,7 @@
 """`neonkit doctor` on tables: what a database lacks of what the app needs, each with its fix."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from secrets import token_hex
 
-import asyncpg
-import pytest
 from fastapi import FastAPI
 from sqlalchemy import Column, Integer, MetaData, Numeric, Table
 
@@ -15,17 +11,6 @@ from neonkit.dsn import Dsn
 from neonkit.migrations import make_revision, upgrade, upgrade_schema
 from neonkit.settings import Settings
 from neonkit.web import Runtime
-
-
-@pytest.fixture
-async def dsn(server_url: str) -> AsyncIterator[Dsn]:
-    """An empty database of the test's own."""
-    name = f"examined_{token_hex(4)}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    yield Dsn.parse(server_url).replace(database=name)
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
 
 
 def _priced(digits: int) -> MetaData:

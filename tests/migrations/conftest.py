@@ -1,17 +1,13 @@
 """A database and a folder of revisions for each test."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from secrets import token_hex
 from typing import Protocol
 
-import asyncpg
 import pytest
 
-from neonkit.dsn import Dsn
-from support.servers import server_url
+from support.servers import dsn, server_url
 
-__all__ = ["server_url"]
+__all__ = ["dsn", "server_url"]
 
 REVISION = """
 from alembic import op
@@ -32,17 +28,6 @@ class Write(Protocol):
     def __call__(self, *body: str, more: str = "") -> str:
         """Write it, with these lines in `upgrade`, and return its name."""
         ...
-
-
-@pytest.fixture
-async def dsn(server_url: str) -> AsyncIterator[Dsn]:
-    """An empty database of the test's own."""
-    name = f"migrated_{token_hex(4)}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    yield Dsn.parse(server_url).replace(database=name)
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
 
 
 @pytest.fixture

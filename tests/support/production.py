@@ -32,6 +32,11 @@ class Production:
     peak: float = 0.0
 
     @property
+    def url(self) -> str:
+        """Its address, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def memory(self) -> float:
         """Megabytes that are in memory now."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
@@ -114,11 +119,12 @@ async def serving(folder: Path, url: str, **variables: str) -> AsyncIterator[Pro
 
 
 async def _port_in(log: Path) -> int:
+    said, start = "", "serving on http://127.0.0.1:"
     async with asyncio.timeout(60):
-        while "http://127.0.0.1:" not in (said := log.read_text()):  # noqa: ASYNC110, ASYNC240  # a file that another process writes
+        while start not in said or "\n" not in said.partition(start)[2]:
             await asyncio.sleep(0.1)
-    digits = said.partition("http://127.0.0.1:")[2]
-    return int("".join(digits[: next(i for i, c in enumerate(digits) if not c.isdigit())]))
+            said = log.read_text()  # noqa: ASYNC240  # small, and another process writes it
+    return int(said.partition(start)[2].split()[0])
 
 
 def p99(took: list[float]) -> float:

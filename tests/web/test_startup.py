@@ -21,9 +21,9 @@ from neonkit.migrations import upgrade, upgrade_schema
 from neonkit.settings import Settings
 from neonkit.web import _startup
 from neonkit.web._startup import Startup
-from support.servers import server_url
+from support.servers import dsn, server_url
 
-__all__ = ["server_url"]
+__all__ = ["dsn", "server_url"]
 
 REVISION = """
 revision, down_revision = {name!r}, {after!r}
@@ -32,17 +32,6 @@ def downgrade(): pass
 """
 NOT_READY = {"status": "not_ready", "checks": {"database": "ok", "migrations": "failed"}}
 READY = {"status": "ready", "checks": {"database": "ok"}}
-
-
-@pytest.fixture
-async def dsn(server_url: str) -> AsyncIterator[Dsn]:
-    """An empty database of the test's own."""
-    name = f"started_{token_hex(4)}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f'CREATE DATABASE "{name}"')
-    yield Dsn.parse(server_url).replace(database=name)
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    await connection.close()
 
 
 @pytest.fixture
